@@ -1,0 +1,1 @@
+//! FRR text of a configuration.

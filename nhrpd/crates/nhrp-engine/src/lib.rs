@@ -1,0 +1,1 @@
+//! The NHRP protocol as a deterministic state machine without sockets, clock or tasks.

@@ -1,0 +1,2 @@
+//! cargo lab: real kernels, real FRR, real strongSwan around nhrpd.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Networks of NHRP engines in virtual time.

@@ -1,0 +1,1 @@
+//! What vtysh, watchfrr and telnet talk to: vty framing, command grammar, renderers.
