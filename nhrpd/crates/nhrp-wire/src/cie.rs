@@ -25,3 +25,19 @@ pub struct Cie {
     /// Protocol (overlay) address of the client.
     pub protocol: Option<IpAddr>,
 }
+
+impl Default for Cie {
+    /// An entry that says nothing: code success, no addresses, all numbers 0.
+    fn default() -> Self {
+        Self {
+            code: CieCode::Success,
+            prefix_length: 0,
+            mtu: 0,
+            holding_time: 0,
+            preference: 0,
+            nbma: None,
+            nbma_subaddress: Vec::new(),
+            protocol: None,
+        }
+    }
+}

@@ -44,6 +44,36 @@ pub enum PacketType {
     TrafficIndication = 8,
 }
 
+impl PacketType {
+    /// The type with this number in `ar$op.type`, if there is one.
+    #[must_use]
+    pub fn from_wire(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::ResolutionRequest,
+            2 => Self::ResolutionReply,
+            3 => Self::RegistrationRequest,
+            4 => Self::RegistrationReply,
+            5 => Self::PurgeRequest,
+            6 => Self::PurgeReply,
+            7 => Self::ErrorIndication,
+            8 => Self::TrafficIndication,
+            _ => return None,
+        })
+    }
+
+    /// The six types that carry a request id and entries are three requests and their replies.
+    #[must_use]
+    pub fn is_reply(self) -> bool {
+        matches!(self, Self::ResolutionReply | Self::RegistrationReply | Self::PurgeReply)
+    }
+}
+
+impl From<PacketType> for u8 {
+    fn from(packet_type: PacketType) -> Self {
+        packet_type as Self
+    }
+}
+
 wire_enum! {
     /// Code of a client information entry (RFC 2332 section 5.2.0.1).
     CieCode: u8 {

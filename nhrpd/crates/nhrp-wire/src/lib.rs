@@ -6,16 +6,22 @@
 #![cfg_attr(not(test), no_std)]
 extern crate alloc;
 
+pub mod checksum;
 mod cie;
 mod codes;
 mod decode;
+mod display;
 mod encode;
 mod extension;
+pub mod field;
+mod inner;
 mod packet;
+mod reader;
 
 pub use cie::Cie;
 pub use codes::{CieCode, ErrorCode, ExtensionType, PacketType, flags};
 pub use decode::{DecodeError, DecodeErrorKind};
 pub use encode::EncodeError;
 pub use extension::{Extension, ExtensionBody};
+pub use inner::InnerHeader;
 pub use packet::{Exchange, Family, Message, Packet};

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use crate::{Cie, ErrorCode, Extension, PacketType};
+use crate::{Cie, ErrorCode, Extension, ExtensionType, PacketType};
 
 /// Address family of the NBMA network or of the protocol above it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -12,6 +12,64 @@ pub enum Family {
     V4,
     /// IPv6: address family number 2, protocol type 0x86DD.
     V6,
+}
+
+impl Family {
+    /// Family of an address.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+
+    /// Family with this number in `ar$afn`.
+    #[must_use]
+    pub fn from_afn(number: u16) -> Option<Self> {
+        match number {
+            1 => Some(Self::V4),
+            2 => Some(Self::V6),
+            _ => None,
+        }
+    }
+
+    /// Family with this number in `ar$pro.type`, an Ethertype.
+    #[must_use]
+    pub fn from_protocol_type(number: u16) -> Option<Self> {
+        match number {
+            0x0800 => Some(Self::V4),
+            0x86DD => Some(Self::V6),
+            _ => None,
+        }
+    }
+
+    /// Number for `ar$afn`.
+    #[must_use]
+    pub fn afn(self) -> u16 {
+        match self {
+            Self::V4 => 1,
+            Self::V6 => 2,
+        }
+    }
+
+    /// Number for `ar$pro.type`, an Ethertype.
+    #[must_use]
+    pub fn protocol_type(self) -> u16 {
+        match self {
+            Self::V4 => 0x0800,
+            Self::V6 => 0x86DD,
+        }
+    }
+
+    /// Octets of an address.
+    #[must_use]
+    pub fn address_len(self) -> usize {
+        match self {
+            Self::V4 => 4,
+            Self::V6 => 16,
+        }
+    }
 }
 
 /// A decoded packet.
@@ -37,6 +95,57 @@ pub struct Packet {
     pub message: Message,
     /// Extensions in their order, without End.
     pub extensions: Vec<Extension>,
+}
+
+impl Packet {
+    /// A packet from `source` about `destination`, without flags and extensions; the families follow from the
+    /// addresses.
+    #[must_use]
+    pub fn new(
+        source_nbma: IpAddr,
+        source_protocol: IpAddr,
+        destination_protocol: IpAddr,
+        hop_count: u8,
+        message: Message,
+    ) -> Self {
+        Self {
+            nbma_family: Family::of(source_nbma),
+            protocol_family: Family::of(destination_protocol),
+            hop_count,
+            flags: 0,
+            source_nbma: Some(source_nbma),
+            source_nbma_subaddress: Vec::new(),
+            source_protocol: Some(source_protocol),
+            destination_protocol: Some(destination_protocol),
+            message,
+            extensions: Vec::new(),
+        }
+    }
+
+    /// The same packet with these flag bits set.
+    #[must_use]
+    pub fn with_flags(mut self, flags: u16) -> Self {
+        self.flags |= flags;
+        self
+    }
+
+    /// The same packet with an extension more.
+    #[must_use]
+    pub fn with_extension(mut self, extension: Extension) -> Self {
+        self.extensions.push(extension);
+        self
+    }
+
+    /// The first extension of a type.
+    #[must_use]
+    pub fn extension(&self, wanted: ExtensionType) -> Option<&Extension> {
+        self.extensions.iter().find(|x| x.body.extension_type() == wanted)
+    }
+
+    /// The first extension of a type, to be changed in place.
+    pub fn extension_mut(&mut self, wanted: ExtensionType) -> Option<&mut Extension> {
+        self.extensions.iter_mut().find(|x| x.body.extension_type() == wanted)
+    }
 }
 
 /// What the six request and reply types share.
@@ -100,6 +209,19 @@ impl Message {
     /// Request id and entries, for the six types that have them.
     #[must_use]
     pub fn exchange(&self) -> Option<&Exchange> {
+        match self {
+            Self::ResolutionRequest(x)
+            | Self::ResolutionReply(x)
+            | Self::RegistrationRequest(x)
+            | Self::RegistrationReply(x)
+            | Self::PurgeRequest(x)
+            | Self::PurgeReply(x) => Some(x),
+            Self::ErrorIndication { .. } | Self::TrafficIndication { .. } => None,
+        }
+    }
+
+    /// Request id and entries, for the six types that have them, to be changed in place.
+    pub fn exchange_mut(&mut self) -> Option<&mut Exchange> {
         match self {
             Self::ResolutionRequest(x)
             | Self::ResolutionReply(x)
