@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::{Afi, Config, MapTarget, Mtu, MulticastTarget, NhsConfig, NhsProtocol, TunnelProtection};
+use crate::{Afi, MapTarget, Mtu, MulticastTarget, NhsConfig, NhsProtocol, TunnelProtection};
 
 /// One change. What a `no` form takes but ignores is not part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,14 +88,8 @@ pub enum EditError {
     /// Password longer than eight characters.
     #[error("Password size limit exceeded ({0}>8)")]
     PasswordTooLong(usize),
-}
-
-impl Config {
-    /// Applies one change, or leaves everything as it was.
-    ///
-    /// # Errors
-    /// [`EditError`], whose text is FRR's.
-    pub fn apply(&mut self, _edit: &Edit) -> Result<(), EditError> {
-        Err(EditError::Failed)
-    }
+    /// A text that could not be read back as it was typed: empty, several words where one is meant, or with control
+    /// characters. The vty grammar lets none through; other doors might.
+    #[error("% Malformed {0}")]
+    Malformed(&'static str),
 }
