@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use crate::{
-    AddressFamilySettings, Afi, Config, Edit, EditError, InterfaceConfig, InterfaceEdit,
-    MulticastTarget, NhsConfig, NhsProtocol, TunnelProtection,
+    AddressFamilySettings, Afi, Config, Edit, EditError, InterfaceConfig, InterfaceEdit, MulticastTarget,
+    NhsConfig, NhsProtocol, TunnelProtection,
 };
 
 /// Longest authentication secret: Cisco's limit, which FRR shares.
@@ -51,7 +51,9 @@ impl Config {
     /// What the first offending edit would have met.
     pub fn validate(&self) -> Result<(), EditError> {
         let mut scratch = Self::default();
-        scratch.diff(self).iter().try_for_each(|edit| scratch.apply(edit))
+        scratch.diff(self).iter().try_for_each(|edit| scratch.apply(edit))?;
+        // What no edit can express, such as an MTU for IPv6.
+        if scratch == *self { Ok(()) } else { Err(EditError::Malformed("configuration")) }
     }
 }
 
@@ -138,8 +140,7 @@ impl AddressFamilySettings {
     /// Two servers may share neither a known overlay address nor an NBMA address or name, not even if one is `dynamic`.
     fn add_nhs(&mut self, nhs: &NhsConfig) -> Result<(), EditError> {
         let clashes = |other: &NhsConfig| {
-            other.nbma == nhs.nbma
-                || (nhs.protocol != NhsProtocol::Dynamic && other.protocol == nhs.protocol)
+            other.nbma == nhs.nbma || (nhs.protocol != NhsProtocol::Dynamic && other.protocol == nhs.protocol)
         };
         if self.nhs.iter().any(clashes) {
             return Err(EditError::Exists);

@@ -7,8 +7,8 @@ use std::fmt::{self, Display};
 
 use crate::order::compare_interface_names;
 use crate::{
-    AddressFamilySettings, Afi, Config, DEFAULT_HOLDTIME, DebugTopics, InterfaceConfig, MapTarget,
-    Mtu, MulticastTarget, NhsConfig, NhsProtocol,
+    AddressFamilySettings, Afi, Config, DEFAULT_HOLDTIME, DebugTopics, InterfaceConfig, MapTarget, Mtu,
+    MulticastTarget, NhsConfig, NhsProtocol,
 };
 
 /// How `nhrp authentication` is written for a reader.
@@ -35,11 +35,8 @@ pub struct Vocabulary {
 
 impl Vocabulary {
     /// Everything: this daemon's own reader.
-    pub const FULL: Self = Self {
-        authentication: AuthenticationForm::AsTyped,
-        nhs_priority: true,
-        multicast_nhs: true,
-    };
+    pub const FULL: Self =
+        Self { authentication: AuthenticationForm::AsTyped, nhs_priority: true, multicast_nhs: true };
 
     /// What the vtysh of an FRR release can parse, for example `(10, 3)`.
     #[must_use]
@@ -164,8 +161,7 @@ impl Config {
     pub fn render(&self, options: &RenderOptions) -> String {
         let mut names: Vec<&str> = self.interfaces.keys().map(String::as_str).collect();
         names.sort_by(|a, b| compare_interface_names(a, b));
-        let mut text: String =
-            names.into_iter().map(|name| self.render_interface(name, options)).collect();
+        let mut text: String = names.into_iter().map(|name| self.render_interface(name, options)).collect();
         text.push_str(&self.render_global(options));
         text
     }
