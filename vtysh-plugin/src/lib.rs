@@ -1,1 +1,28 @@
-//! What vtysh, watchfrr and telnet talk to: vty framing, command grammar, renderers.
+//! What vtysh, watchfrr and configuration files talk to: the vty socket's framing, FRR's command grammar and nodes,
+//! and FRR's texts for every `show`.
+//!
+//! This crate turns a line into a typed [`Command`] and rows into text. It never sees the protocol engine, holds no
+//! protocol state and makes no decision about the configuration: the daemon implements [`Handler`] (or answers
+//! [`VtyRequest`]s from its own loop) and fills the row structs of [`render`].
+
+mod command;
+mod config_file;
+mod framing;
+mod grammar;
+mod library;
+mod logging;
+mod release;
+pub mod render;
+mod reply;
+mod server;
+mod session;
+
+pub use command::{ClearTarget, Command, NhrpTable, Show, WriteTarget};
+pub use config_file::{ConfigError, read_config};
+pub use framing::{MAX_REQUEST, Request, RequestReader, encode_reply};
+pub use library::{LibraryConfig, LibraryEdit, ListEdit, ListFamily};
+pub use logging::{LogEdit, LogLevel, LogTarget, Logging};
+pub use release::Release;
+pub use reply::{Reply, ReturnCode};
+pub use server::{VtyRequest, VtyServer};
+pub use session::{Handler, Node, Pending, Session, Step};

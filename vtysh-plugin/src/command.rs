@@ -1,0 +1,140 @@
+//! What a matched line asks for. Owns the vocabulary between vty and the daemon; executes nothing.
+
+use nhrp_config::{Afi, Edit};
+
+use crate::LibraryEdit;
+
+/// One request to the daemon. Node movement never gets this far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// A change of NHRP's own configuration.
+    Edit(Edit),
+    /// A change of what FRR's library configures in every daemon: logging, access lists, passwords.
+    Library(LibraryEdit),
+    /// Something to print.
+    Show(Show),
+    /// `clear <ip|ipv6> nhrp <cache|shortcut>`
+    Clear(Afi, ClearTarget),
+    /// `write [terminal|memory|file]`, `copy running-config startup-config`. Terminal prints the running
+    /// configuration exactly as [`Show::RunningConfig`].
+    Write(WriteTarget),
+    /// `XFRR_start_configuration`: many edits follow; apply them together if that is cheaper.
+    BulkStart,
+    /// `XFRR_end_configuration`
+    BulkEnd,
+    /// `echo TEXT`: answer `TEXT` and a newline. watchfrr takes a late answer for a hung daemon, so it has to come
+    /// from the daemon's own loop.
+    Echo(String),
+    /// `terminal monitor` (true), `no terminal monitor` (false).
+    TerminalMonitor(bool),
+    /// `logmsg LEVEL TEXT`, `send log [level LEVEL] TEXT`: put this into the log.
+    LogMessage {
+        /// Severity.
+        level: crate::LogLevel,
+        /// The message.
+        text: String,
+    },
+    /// `autocomplete TYPE TOKEN VARNAME`: candidates for vtysh's completion, one a line.
+    Autocomplete {
+        /// Token text of the grammar, such as `IFNAME`.
+        token: String,
+        /// Name of the variable, or `-`.
+        variable: String,
+    },
+    /// `clear log cmdline-targets`: forget the log targets of the command line.
+    ClearCommandLineLogTargets,
+}
+
+/// What to print.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Show {
+    /// `show <ip|ipv6> nhrp [cache|nhs|shortcut|opennhrp] [json]`
+    Nhrp {
+        /// Address family of the rows.
+        afi: Afi,
+        /// Which table.
+        table: NhrpTable,
+        /// JSON instead of columns.
+        json: bool,
+    },
+    /// `show dmvpn [json]`
+    Dmvpn {
+        /// JSON instead of columns.
+        json: bool,
+    },
+    /// `show running-config`, `write terminal`
+    RunningConfig,
+    /// `show startup-config`
+    StartupConfig,
+    /// `show debugging [nhrp]`
+    Debugging,
+    /// `show debugging hashtable [statistics]`
+    Hashtables,
+    /// `show logging`
+    Logging,
+    /// `show logging filter-text`
+    LoggingFilterText,
+    /// `show memory [json]`
+    Memory {
+        /// JSON instead of columns.
+        json: bool,
+    },
+    /// `show modules`
+    Modules,
+    /// `show work-queues`
+    WorkQueues,
+    /// `show thread …`, `show event …`: statistics of the event loop.
+    EventLoop,
+    /// `show error …`
+    Errors,
+    /// `show rcu [json]`
+    Rcu,
+    /// `show yang …`, `show configuration running …`
+    Yang,
+    /// `show version`
+    Version,
+    /// `show <ip|ipv6|mac> access-list [NAME] [json]`
+    AccessLists {
+        /// Kind of list.
+        family: crate::ListFamily,
+        /// Only this one.
+        name: Option<String>,
+        /// JSON instead of text.
+        json: bool,
+    },
+    /// `who`
+    Who,
+    /// `show history`
+    History,
+}
+
+/// Tables of `show <ip|ipv6> nhrp`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NhrpTable {
+    /// `cache`, also without any word.
+    Cache,
+    /// `nhs`
+    Nhs,
+    /// `shortcut`
+    Shortcut,
+    /// `opennhrp`; FRR answers `show ip nhrp json` with it, too.
+    OpenNhrp,
+}
+
+/// Tables of `clear <ip|ipv6> nhrp`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClearTarget {
+    /// `cache`
+    Cache,
+    /// `shortcut`
+    Shortcut,
+}
+
+/// Where `write` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteTarget {
+    /// The vty itself.
+    Terminal,
+    /// The daemon's start-up file (`write`, `write memory`, `write file`).
+    File,
+}

@@ -1,0 +1,186 @@
+//! Compares the words of a line with commands. Owns what an abbreviation may mean: an exact keyword beats an address
+//! or number, that beats an abbreviated keyword, that beats a free word; decided word by word from the left, and only
+//! between commands that fit to the end.
+
+use std::cmp::Ordering;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::syntax::{Ast, Kind, Token};
+
+/// How well a word fits, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Exact,
+    Typed,
+    Abbreviated,
+    Free,
+    Rest,
+}
+
+/// One matched element.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    rank: Rank,
+    token: Token,
+    /// The keyword in full, or what was typed.
+    pub(super) value: String,
+}
+
+impl Step {
+    /// Name of the capture.
+    pub(super) fn name(&self) -> &'static str {
+        self.token.name
+    }
+}
+
+/// The best of all commands.
+pub(super) enum Best<T> {
+    /// This one.
+    Found(Vec<Step>, T),
+    /// Nothing begins like this.
+    None,
+    /// Two that differ in what an abbreviation stands for.
+    Ambiguous,
+    /// Words are missing.
+    Incomplete,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Thread {
+    at: usize,
+    steps: Vec<Step>,
+}
+
+/// Matches `words` with every command.
+pub(super) fn best<'a, T>(commands: impl Iterator<Item = (&'a Ast, T)>, words: &[&str]) -> Best<T> {
+    let mut incomplete = false;
+    let mut found: Option<(Vec<Step>, T)> = None;
+    let mut ambiguous = false;
+    for (ast, tag) in commands {
+        let mut tag = Some(tag);
+        let threads = run(ast, vec![Thread::default()], words, &mut incomplete);
+        for thread in threads.into_iter().filter(|thread| thread.at == words.len()) {
+            let order = found.as_ref().map_or(Ordering::Less, |(steps, _)| compare(&thread.steps, steps));
+            match order {
+                Ordering::Greater => {}
+                Ordering::Equal => {
+                    ambiguous |= found.as_ref().is_some_and(|(steps, _)| differ(&thread.steps, steps));
+                }
+                Ordering::Less => {
+                    ambiguous = false;
+                    found = match (tag.take(), found.take()) {
+                        (Some(tag), _) | (None, Some((_, tag))) => Some((thread.steps, tag)),
+                        (None, None) => None,
+                    };
+                }
+            }
+        }
+    }
+    match found {
+        Some(_) if ambiguous => Best::Ambiguous,
+        Some((steps, tag)) => Best::Found(steps, tag),
+        None if incomplete => Best::Incomplete,
+        None => Best::None,
+    }
+}
+
+fn compare(left: &[Step], right: &[Step]) -> Ordering {
+    left.iter().map(|step| step.rank).cmp(right.iter().map(|step| step.rank))
+}
+
+/// Equally good, but an abbreviation would stand for different keywords.
+fn differ(left: &[Step], right: &[Step]) -> bool {
+    left.iter()
+        .zip(right)
+        .any(|(left, right)| left.rank == Rank::Abbreviated && left.token.label != right.token.label)
+}
+
+fn run(ast: &Ast, threads: Vec<Thread>, words: &[&str], incomplete: &mut bool) -> Vec<Thread> {
+    if threads.is_empty() {
+        return threads;
+    }
+    match ast {
+        Ast::Token(token) => {
+            threads.into_iter().filter_map(|thread| advance(token, thread, words, incomplete)).collect()
+        }
+        Ast::Sequence(items) => {
+            items.iter().fold(threads, |threads, item| run(item, threads, words, incomplete))
+        }
+        Ast::Choice(choices) => {
+            choices.iter().flat_map(|choice| run(choice, threads.clone(), words, incomplete)).collect()
+        }
+        Ast::Optional(inner) => {
+            let mut all = run(inner, threads.clone(), words, incomplete);
+            all.extend(threads);
+            all
+        }
+        Ast::Set(members) => {
+            let members: Vec<&Ast> = members.iter().collect();
+            run_set(&members, &threads, words, incomplete)
+        }
+    }
+}
+
+fn run_set(members: &[&Ast], threads: &[Thread], words: &[&str], incomplete: &mut bool) -> Vec<Thread> {
+    let mut all = Vec::new();
+    for (index, member) in members.iter().enumerate() {
+        let after = run(member, threads.to_vec(), words, incomplete);
+        if after.is_empty() {
+            continue;
+        }
+        let others: Vec<&Ast> = members
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != index)
+            .map(|(_, member)| *member)
+            .collect();
+        all.extend(run_set(&others, &after, words, incomplete));
+        all.extend(after);
+    }
+    all
+}
+
+fn advance(token: &Token, mut thread: Thread, words: &[&str], incomplete: &mut bool) -> Option<Thread> {
+    let Some(word) = words.get(thread.at) else {
+        *incomplete = true;
+        return None;
+    };
+    let rank = rank(token, word)?;
+    let (value, next) = match token.kind {
+        Kind::Keyword => (token.label.to_owned(), thread.at + 1),
+        Kind::Line => (words.get(thread.at..).unwrap_or_default().join(" "), words.len()),
+        _ => ((*word).to_owned(), thread.at + 1),
+    };
+    thread.steps.push(Step { rank, token: *token, value });
+    thread.at = next;
+    Some(thread)
+}
+
+fn rank(token: &Token, word: &str) -> Option<Rank> {
+    match token.kind {
+        Kind::Keyword if word == token.label => Some(Rank::Exact),
+        Kind::Keyword => token.label.starts_with(word).then_some(Rank::Abbreviated),
+        Kind::Word => Some(Rank::Free),
+        Kind::Line => Some(Rank::Rest),
+        Kind::Range(low, high) => {
+            let digits = word.bytes().all(|byte| byte.is_ascii_digit());
+            let number: u64 = word.parse().ok().filter(|_| digits)?;
+            (low..=high).contains(&number).then_some(Rank::Typed)
+        }
+        Kind::Ipv4 => typed(word.parse::<Ipv4Addr>().is_ok()),
+        Kind::Ipv6 => typed(word.parse::<Ipv6Addr>().is_ok()),
+        Kind::Ipv4Prefix => typed(word.parse::<ipnet::Ipv4Net>().is_ok()),
+        Kind::Ipv6Prefix => typed(word.parse::<ipnet::Ipv6Net>().is_ok()),
+        Kind::Mac => typed(is_mac(word)),
+    }
+}
+
+fn typed(fits: bool) -> Option<Rank> {
+    fits.then_some(Rank::Typed)
+}
+
+fn is_mac(word: &str) -> bool {
+    let octet =
+        |part: &str| (1..=2).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    word.split(':').count() == 6 && word.split(':').all(octet)
+}

@@ -1,0 +1,130 @@
+//! FRR's command grammar: which commands exist in which node, and what a line means there. Owns abbreviation,
+//! ambiguity and the command table; keeps no state and carries nothing out.
+
+mod args;
+mod matcher;
+mod syntax;
+mod table;
+
+use std::sync::LazyLock;
+
+use crate::Command;
+
+use args::Args;
+use syntax::Ast;
+
+/// Kind of node; a bit in a set of nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum NodeKind {
+    /// Just connected.
+    View = 1,
+    /// After `enable`.
+    Enable = 2,
+    /// After `configure`.
+    Config = 4,
+    /// `interface NAME`
+    Interface = 8,
+    /// `vrf NAME`
+    Vrf = 16,
+    /// `line vty`
+    Line = 32,
+}
+
+/// What commands need to know besides their words.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context<'a> {
+    /// Interface of the node.
+    pub(crate) interface: Option<&'a str>,
+}
+
+/// What a matched line does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// The daemon answers.
+    Command(Command),
+    /// Accepted, and without effect here.
+    Ignore,
+    /// Meant for another daemon.
+    NothingToDo,
+    /// `enable`
+    Enable,
+    /// `disable`
+    Disable,
+    /// `configure …`
+    Configure,
+    /// `interface NAME`
+    EnterInterface(String),
+    /// `vrf NAME`
+    EnterVrf(String),
+    /// `line vty`
+    EnterLine,
+    /// `exit`, `quit`, `exit-vrf`
+    Exit,
+    /// `end`
+    End,
+    /// `list`
+    List,
+}
+
+/// Outcome of matching a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Match {
+    /// Exactly one meaning.
+    Found(Action),
+    /// No command fits.
+    None,
+    /// Several abbreviations fit equally well.
+    Ambiguous,
+    /// It could become a command with more words.
+    Incomplete,
+}
+
+/// Builds the action from the matched words; `None` if they turn out not to fit after all.
+type Build = fn(&Args<'_>) -> Option<Action>;
+
+/// One command of the table.
+#[derive(Clone, Copy)]
+struct Entry {
+    nodes: u8,
+    syntax: &'static str,
+    build: Build,
+    hidden: bool,
+}
+
+struct Compiled {
+    entry: Entry,
+    ast: Ast,
+}
+
+static COMMANDS: LazyLock<Vec<Compiled>> = LazyLock::new(|| {
+    let compile = |entry: &Entry| {
+        // A syntax that does not parse is caught by `every_syntax_of_the_table_parses`.
+        syntax::parse(entry.syntax).ok().map(|ast| Compiled { entry: *entry, ast })
+    };
+    table::all().filter_map(compile).collect()
+});
+
+/// Finds the meaning of `line` in `node`.
+pub(crate) fn parse(node: NodeKind, line: &str, context: &Context<'_>) -> Match {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let in_node = COMMANDS.iter().filter(|command| command.entry.nodes & node as u8 != 0);
+    match matcher::best(in_node.map(|command| (&command.ast, command.entry.build)), &words) {
+        matcher::Best::Found(steps, build) => {
+            build(&Args::new(&steps, context)).map_or(Match::None, Match::Found)
+        }
+        matcher::Best::None => Match::None,
+        matcher::Best::Ambiguous => Match::Ambiguous,
+        matcher::Best::Incomplete => Match::Incomplete,
+    }
+}
+
+/// `list`: the commands of a node.
+pub(crate) fn list(node: NodeKind) -> String {
+    let visible =
+        COMMANDS.iter().filter(|command| command.entry.nodes & node as u8 != 0 && !command.entry.hidden);
+    visible.map(|command| format!("    {}\n", syntax::without_names(command.entry.syntax))).collect()
+}
+
+#[cfg(test)]
+mod tests;

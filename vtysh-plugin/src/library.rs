@@ -1,0 +1,366 @@
+//! What FRR's library configures in every daemon although nhrpd hardly uses it: access and prefix lists, passwords,
+//! `service …`, logging. It is kept because it must be printed back. Enforces nothing.
+
+use std::collections::BTreeMap;
+
+use crate::{LogEdit, Logging, Release, Reply};
+
+/// Kinds of list, in the order in which FRR prints them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ListFamily {
+    /// `access-list`
+    Access,
+    /// `ipv6 access-list`
+    AccessIpv6,
+    /// `mac access-list`
+    AccessMac,
+    /// `ip prefix-list`
+    Prefix,
+    /// `ipv6 prefix-list`
+    PrefixIpv6,
+}
+
+impl ListFamily {
+    /// The words that begin a line of this list.
+    #[must_use]
+    pub fn keyword(self) -> &'static str {
+        match self {
+            Self::Access => "access-list",
+            Self::AccessIpv6 => "ipv6 access-list",
+            Self::AccessMac => "mac access-list",
+            Self::Prefix => "ip prefix-list",
+            Self::PrefixIpv6 => "ipv6 prefix-list",
+        }
+    }
+
+    fn remark_keyword(self) -> &'static str {
+        match self {
+            Self::Access | Self::AccessIpv6 | Self::AccessMac => "remark",
+            Self::Prefix | Self::PrefixIpv6 => "description",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::AccessIpv6 => "Zebra IPv6 access list",
+            Self::AccessMac => "Zebra MAC access list",
+            _ => "Zebra IP access list",
+        }
+    }
+}
+
+/// One change of one list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListEdit {
+    /// A rule; without a number it goes to the end.
+    Add {
+        /// Sequence number.
+        seq: Option<u32>,
+        /// `permit …` or `deny …`, words in full.
+        rule: String,
+    },
+    /// `no` of a rule, found by number if there is one, else by text.
+    Remove {
+        /// Sequence number.
+        seq: Option<u32>,
+        /// `permit …` or `deny …`; empty if only the number was given.
+        rule: String,
+    },
+    /// `remark`, `description`, or their `no`.
+    Remark(Option<String>),
+    /// `no` of the list.
+    Delete,
+}
+
+/// One change of what the library keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LibraryEdit {
+    /// `log …`
+    Log(LogEdit),
+    /// `access-list …`, `prefix-list …`
+    List {
+        /// Kind.
+        family: ListFamily,
+        /// Name.
+        name: String,
+        /// Change.
+        edit: ListEdit,
+    },
+    /// `hostname NAME`
+    Hostname(Option<String>),
+    /// `domainname NAME`
+    Domainname(Option<String>),
+    /// `frr defaults PROFILE`
+    Defaults(String),
+    /// `[no] allow-reserved-ranges`
+    AllowReservedRanges(bool),
+    /// `password …`, the words after it as typed.
+    Password(Option<String>),
+    /// `enable password …`
+    EnablePassword(Option<String>),
+    /// `[no] service password-encryption`
+    PasswordEncryption(bool),
+    /// `[no] service advanced-vty`
+    AdvancedVty(bool),
+    /// `[no] service cputime-stats`, on by default.
+    CpuTimeStats(bool),
+    /// `[no] service cputime-warning [MS]`; 0 is off, 5000 the default.
+    CpuTimeWarning(u32),
+    /// `[no] service walltime-warning [MS]`
+    WallTimeWarning(u32),
+    /// `[no] service terminal-length N`
+    TerminalLength(Option<u16>),
+    /// `[no] debug memstats-at-exit`
+    MemstatsAtExit(bool),
+}
+
+const DEFAULT_WARNING_MS: u32 = 5000;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct List {
+    remark: Option<String>,
+    rules: BTreeMap<u32, String>,
+}
+
+/// The library's part of the running configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LibraryConfig {
+    /// `log …`
+    pub logging: Logging,
+    /// `hostname NAME`, if it was set; FRR prints the system's node name otherwise.
+    pub hostname: Option<String>,
+    /// `traditional` or `datacenter`.
+    pub profile: String,
+    domainname: Option<String>,
+    allow_reserved_ranges: bool,
+    password: Option<String>,
+    enable_password: Option<String>,
+    password_encryption: bool,
+    advanced_vty: bool,
+    cputime_stats: bool,
+    cputime_warning: u32,
+    walltime_warning: u32,
+    terminal_length: Option<u16>,
+    memstats_at_exit: bool,
+    lists: BTreeMap<(ListFamily, String), List>,
+}
+
+impl Default for LibraryConfig {
+    fn default() -> Self {
+        Self {
+            logging: Logging::default(),
+            hostname: None,
+            profile: "traditional".into(),
+            domainname: None,
+            allow_reserved_ranges: false,
+            password: None,
+            enable_password: None,
+            password_encryption: false,
+            advanced_vty: false,
+            cputime_stats: true,
+            cputime_warning: DEFAULT_WARNING_MS,
+            walltime_warning: DEFAULT_WARNING_MS,
+            terminal_length: None,
+            memstats_at_exit: false,
+            lists: BTreeMap::new(),
+        }
+    }
+}
+
+impl LibraryConfig {
+    /// Applies one change. The daemon still has to act on [`LibraryEdit::Log`] by itself.
+    pub fn apply(&mut self, edit: &LibraryEdit) -> Reply {
+        match edit {
+            LibraryEdit::Log(edit) => self.logging.apply(edit),
+            LibraryEdit::List { family, name, edit } => return self.apply_list(*family, name, edit),
+            LibraryEdit::Hostname(name) => self.hostname.clone_from(name),
+            LibraryEdit::Domainname(name) => self.domainname.clone_from(name),
+            LibraryEdit::Defaults(profile) => {
+                if !matches!(profile.as_str(), "traditional" | "datacenter") {
+                    return Reply::warning(format_args!(
+                        "% WARNING: profile {profile} is not known in this version"
+                    ));
+                }
+                self.profile.clone_from(profile);
+            }
+            LibraryEdit::AllowReservedRanges(on) => self.allow_reserved_ranges = *on,
+            LibraryEdit::Password(words) => self.password.clone_from(words),
+            LibraryEdit::EnablePassword(words) => self.enable_password.clone_from(words),
+            LibraryEdit::PasswordEncryption(on) => self.password_encryption = *on,
+            LibraryEdit::AdvancedVty(on) => self.advanced_vty = *on,
+            LibraryEdit::CpuTimeStats(on) => self.cputime_stats = *on,
+            LibraryEdit::CpuTimeWarning(ms) => self.cputime_warning = *ms,
+            LibraryEdit::WallTimeWarning(ms) => self.walltime_warning = *ms,
+            LibraryEdit::TerminalLength(lines) => self.terminal_length = *lines,
+            LibraryEdit::MemstatsAtExit(on) => self.memstats_at_exit = *on,
+        }
+        Reply::ok()
+    }
+
+    fn apply_list(&mut self, family: ListFamily, name: &str, edit: &ListEdit) -> Reply {
+        let key = (family, name.to_owned());
+        let found = match edit {
+            ListEdit::Add { seq, rule } => {
+                let rules = &mut self.lists.entry(key).or_default().rules;
+                if seq.is_none() && rules.values().any(|known| known == rule) {
+                    return Reply::ok();
+                }
+                let next = rules.last_key_value().map_or(5, |(last, _)| (last / 5 + 1).saturating_mul(5));
+                rules.insert(seq.unwrap_or(next), rule.clone());
+                return Reply::ok();
+            }
+            ListEdit::Remark(Some(text)) => {
+                self.lists.entry(key).or_default().remark = Some(text.clone());
+                return Reply::ok();
+            }
+            ListEdit::Delete => return Self::found(self.lists.remove(&key).is_some()),
+            ListEdit::Remark(None) => {
+                self.lists.get_mut(&key).is_some_and(|list| list.remark.take().is_some())
+            }
+            ListEdit::Remove { seq, rule } => self.lists.get_mut(&key).is_some_and(|list| {
+                let before = list.rules.len();
+                list.rules.retain(|number, known| {
+                    let fits = rule.is_empty() || known == rule;
+                    !(seq.is_none_or(|seq| seq == *number) && fits)
+                });
+                list.rules.len() < before
+            }),
+        };
+        self.lists.retain(|_, list| !list.rules.is_empty() || list.remark.is_some());
+        Self::found(found)
+    }
+
+    fn found(found: bool) -> Reply {
+        if found { Reply::ok() } else { Reply::config_failed("% Configuration failed.") }
+    }
+
+    /// Lines of FRR's host block: host name, passwords, logging, services.
+    #[must_use]
+    pub fn host_lines(&self, release: Release, default_hostname: &str) -> Vec<String> {
+        let mut out = vec![format!("hostname {}", self.hostname.as_deref().unwrap_or(default_hostname))];
+        let mut optional = |prefix: &str, value: &Option<String>| {
+            if let Some(value) = value {
+                out.push(format!("{prefix} {value}"));
+            }
+        };
+        optional("domainname", &self.domainname);
+        optional("password", &self.password);
+        optional("enable password", &self.enable_password);
+        if self.allow_reserved_ranges {
+            out.push("allow-reserved-ranges".into());
+        }
+        if release.prints_log_lines() {
+            self.logging.render(&mut out);
+        }
+        if !self.cputime_stats {
+            out.push("no service cputime-stats".into());
+        }
+        for (name, ms) in [("cputime", self.cputime_warning), ("walltime", self.walltime_warning)] {
+            match ms {
+                DEFAULT_WARNING_MS => {}
+                0 => out.push(format!("no service {name}-warning")),
+                ms => out.push(format!("service {name}-warning {ms}")),
+            }
+        }
+        if self.advanced_vty {
+            out.push("service advanced-vty".into());
+        }
+        if self.password_encryption {
+            out.push("service password-encryption".into());
+        }
+        if let Some(lines) = self.terminal_length {
+            out.push(format!("service terminal-length {lines}"));
+        }
+        if self.memstats_at_exit {
+            out.push("debug memstats-at-exit".into());
+        }
+        out
+    }
+
+    /// Lines of all access and prefix lists.
+    #[must_use]
+    pub fn list_lines(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        for ((family, name), list) in &self.lists {
+            let keyword = family.keyword();
+            if let Some(remark) = &list.remark {
+                out.push(format!("{keyword} {name} {} {remark}", family.remark_keyword()));
+            }
+            out.extend(list.rules.iter().map(|(seq, rule)| format!("{keyword} {name} seq {seq} {rule}")));
+        }
+        out
+    }
+
+    /// `show <ip|ipv6|mac> access-list [NAME]`: FRR begins with the daemon's name even if nothing follows.
+    #[must_use]
+    pub fn show_access_lists(&self, family: ListFamily, only: Option<&str>) -> String {
+        let mut out = String::from("NHRP:\n");
+        for ((_, name), list) in self.lists.iter().filter(|((kind, _), _)| *kind == family) {
+            if only.is_some_and(|only| only != name) {
+                continue;
+            }
+            out.push_str(family.title());
+            out.push_str(&format!(" {name}\n"));
+            for (seq, rule) in &list.rules {
+                out.push_str(&format!("    seq {seq} {rule}\n"));
+            }
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(config: &mut LibraryConfig, seq: Option<u32>, rule: &str) {
+        let edit = ListEdit::Add { seq, rule: rule.into() };
+        let edit = LibraryEdit::List { family: ListFamily::Access, name: "a1".into(), edit };
+        assert_eq!(config.apply(&edit), Reply::ok());
+    }
+
+    #[test]
+    fn rules_without_a_number_go_to_the_end_in_steps_of_five() {
+        let mut config = LibraryConfig::default();
+        add(&mut config, None, "permit any");
+        add(&mut config, Some(12), "deny 10.0.0.0/8");
+        add(&mut config, None, "deny any");
+        add(&mut config, None, "deny any");
+        assert_eq!(
+            config.list_lines(),
+            [
+                "access-list a1 seq 5 permit any",
+                "access-list a1 seq 12 deny 10.0.0.0/8",
+                "access-list a1 seq 15 deny any"
+            ]
+        );
+        assert_eq!(
+            config.show_access_lists(ListFamily::Access, None),
+            "NHRP:\nZebra IP access list a1\n    seq 5 permit any\n    seq 12 deny 10.0.0.0/8\n    seq 15 deny any\n"
+        );
+    }
+
+    #[test]
+    fn the_last_rule_takes_the_list_with_it() {
+        let mut config = LibraryConfig::default();
+        add(&mut config, Some(5), "permit any");
+        let remove = ListEdit::Remove { seq: None, rule: "permit any".into() };
+        let edit = LibraryEdit::List { family: ListFamily::Access, name: "a1".into(), edit: remove };
+        assert_eq!(config.apply(&edit), Reply::ok());
+        assert_eq!(config, LibraryConfig::default());
+        assert_eq!(config.apply(&edit).rc, crate::ReturnCode::ConfigFailed);
+    }
+
+    #[test]
+    fn log_lines_belong_to_mgmtd_since_10_5() {
+        let mut config = LibraryConfig::default();
+        config
+            .apply(&LibraryEdit::Log(LogEdit::On(crate::LogTarget::Syslog, crate::LogLevel::Informational)));
+        config.apply(&LibraryEdit::AllowReservedRanges(true));
+        assert_eq!(
+            config.host_lines(Release::new(10, 3), "r1"),
+            ["hostname r1", "allow-reserved-ranges", "log syslog informational"]
+        );
+        assert_eq!(config.host_lines(Release::new(10, 7), "r1"), ["hostname r1", "allow-reserved-ranges"]);
+    }
+}

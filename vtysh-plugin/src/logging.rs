@@ -1,0 +1,227 @@
+//! The `log …` commands that every FRR daemon knows: what they set and how they are printed back. Opens no file.
+
+/// syslog severities under FRR's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// 0
+    Emergencies,
+    /// 1
+    Alerts,
+    /// 2
+    Critical,
+    /// 3
+    Errors,
+    /// 4
+    Warnings,
+    /// 5
+    Notifications,
+    /// 6
+    Informational,
+    /// 7, the default of every target.
+    Debugging,
+}
+
+impl LogLevel {
+    const ALL: [(Self, &'static str); 8] = [
+        (Self::Emergencies, "emergencies"),
+        (Self::Alerts, "alerts"),
+        (Self::Critical, "critical"),
+        (Self::Errors, "errors"),
+        (Self::Warnings, "warnings"),
+        (Self::Notifications, "notifications"),
+        (Self::Informational, "informational"),
+        (Self::Debugging, "debugging"),
+    ];
+
+    /// From FRR's full word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, name)| *name == word).map(|(level, _)| *level)
+    }
+
+    /// FRR's word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(level, _)| *level == self).map_or("debugging", |(_, name)| name)
+    }
+}
+
+/// Where log messages go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogTarget {
+    /// `log file PATH`
+    File(String),
+    /// `log filtered-file PATH`
+    FilteredFile(String),
+    /// `log syslog`
+    Syslog,
+    /// `log stdout`
+    Stdout,
+    /// `log monitor`
+    Monitor,
+}
+
+/// One change of the logging configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogEdit {
+    /// Target on, with this level.
+    On(LogTarget, LogLevel),
+    /// Target off; the path of a file is ignored.
+    Off(LogTarget),
+    /// `log facility F`; `daemon` is the default.
+    Facility(String),
+    /// `log record-priority`, `log record-severity`
+    RecordPriority(bool),
+    /// `log timestamp precision N` (0 to 6 digits).
+    TimestampPrecision(u8),
+    /// `log error-category`, on by default.
+    ErrorCategory(bool),
+    /// `log unique-id`, on by default.
+    UniqueId(bool),
+    /// `log immediate-mode`
+    ImmediateMode(bool),
+    /// `log commands`
+    Commands(bool),
+    /// `[no] log filter-text WORD`
+    FilterText {
+        /// Text to look for.
+        text: String,
+        /// Add, or remove.
+        add: bool,
+    },
+    /// `clear log filter-text`
+    ClearFilterText,
+}
+
+/// The logging configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logging {
+    /// `log file`
+    pub file: Option<(String, LogLevel)>,
+    /// `log filtered-file`
+    pub filtered_file: Option<(String, LogLevel)>,
+    /// `log syslog`
+    pub syslog: Option<LogLevel>,
+    /// `log stdout`
+    pub stdout: Option<LogLevel>,
+    /// `log monitor`, on by default.
+    pub monitor: Option<LogLevel>,
+    /// `log facility`
+    pub facility: String,
+    /// `log record-priority`
+    pub record_priority: bool,
+    /// `log timestamp precision`
+    pub timestamp_precision: u8,
+    /// `log error-category`
+    pub error_category: bool,
+    /// `log unique-id`
+    pub unique_id: bool,
+    /// `log immediate-mode`
+    pub immediate_mode: bool,
+    /// `log commands`
+    pub commands: bool,
+    /// `log filter-text`
+    pub filter_text: Vec<String>,
+}
+
+impl Default for Logging {
+    fn default() -> Self {
+        Self {
+            file: None,
+            filtered_file: None,
+            syslog: None,
+            stdout: None,
+            monitor: Some(LogLevel::Debugging),
+            facility: "daemon".into(),
+            record_priority: false,
+            timestamp_precision: 0,
+            error_category: true,
+            unique_id: true,
+            immediate_mode: false,
+            commands: false,
+            filter_text: Vec::new(),
+        }
+    }
+}
+
+impl Logging {
+    /// Applies one change.
+    pub fn apply(&mut self, edit: &LogEdit) {
+        match edit {
+            LogEdit::On(target, level) => self.switch(target, Some(*level)),
+            LogEdit::Off(target) => self.switch(target, None),
+            LogEdit::Facility(name) => self.facility.clone_from(name),
+            LogEdit::RecordPriority(on) => self.record_priority = *on,
+            LogEdit::TimestampPrecision(digits) => self.timestamp_precision = *digits,
+            LogEdit::ErrorCategory(on) => self.error_category = *on,
+            LogEdit::UniqueId(on) => self.unique_id = *on,
+            LogEdit::ImmediateMode(on) => self.immediate_mode = *on,
+            LogEdit::Commands(on) => self.commands = *on,
+            LogEdit::FilterText { text, add } => {
+                self.filter_text.retain(|known| known != text);
+                if *add {
+                    self.filter_text.push(text.clone());
+                }
+            }
+            LogEdit::ClearFilterText => self.filter_text.clear(),
+        }
+    }
+
+    fn switch(&mut self, target: &LogTarget, level: Option<LogLevel>) {
+        match target {
+            LogTarget::File(path) => self.file = level.map(|level| (path.clone(), level)),
+            LogTarget::FilteredFile(path) => self.filtered_file = level.map(|level| (path.clone(), level)),
+            LogTarget::Syslog => self.syslog = level,
+            LogTarget::Stdout => self.stdout = level,
+            LogTarget::Monitor => self.monitor = level,
+        }
+    }
+
+    /// Lines of the running configuration, in FRR's order.
+    pub(crate) fn render(&self, out: &mut Vec<String>) {
+        let mut target = |name: &str, path: Option<&str>, level: LogLevel| {
+            let mut line = format!("log {name}");
+            if let Some(path) = path {
+                line.push(' ');
+                line.push_str(path);
+            }
+            if level != LogLevel::Debugging {
+                line.push(' ');
+                line.push_str(level.word());
+            }
+            out.push(line);
+        };
+        if let Some((path, level)) = &self.file {
+            target("file", Some(path), *level);
+        }
+        if let Some((path, level)) = &self.filtered_file {
+            target("filtered-file", Some(path), *level);
+        }
+        if let Some(level) = self.syslog {
+            target("syslog", None, level);
+        }
+        if let Some(level) = self.stdout {
+            target("stdout", None, level);
+        }
+        match self.monitor {
+            Some(LogLevel::Debugging) => {}
+            Some(level) => target("monitor", None, level),
+            None => out.push("no log monitor".into()),
+        }
+        if self.facility != "daemon" {
+            out.push(format!("log facility {}", self.facility));
+        }
+        let flags = [
+            (self.record_priority, "log record-priority"),
+            (self.commands, "log commands"),
+            (!self.error_category, "no log error-category"),
+            (!self.unique_id, "no log unique-id"),
+            (self.immediate_mode, "log immediate-mode"),
+        ];
+        if self.timestamp_precision > 0 {
+            out.push(format!("log timestamp precision {}", self.timestamp_precision));
+        }
+        out.extend(flags.iter().filter(|(on, _)| *on).map(|(_, line)| (*line).to_owned()));
+        out.extend(self.filter_text.iter().map(|text| format!("log filter-text {text}")));
+    }
+}

@@ -1,0 +1,13 @@
+//! FRR's texts and JSON for every `show`, from plain rows. Owns columns, key order and the releases' differences;
+//! gathers nothing and sorts nothing.
+
+mod debugging;
+mod dmvpn;
+pub mod json;
+mod nhrp;
+mod running;
+
+pub use debugging::{cleared, debugging};
+pub use dmvpn::{DmvpnRow, dmvpn};
+pub use nhrp::{CacheKind, CacheRow, NhsRow, OpenNhrpRow, ShortcutRow, cache, nhs, opennhrp, shortcut};
+pub use running::{RunningConfig, running_config, saved_file};

@@ -1,0 +1,53 @@
+//! What the daemon answers to `show running-config` on the vty socket. Owns the lines around the configuration; the
+//! NHRP lines themselves come from `nhrp-config`.
+
+use std::fmt::Write;
+
+use crate::{LibraryConfig, Release};
+
+/// The parts of a running configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct RunningConfig<'a> {
+    /// FRR's version exactly as zebra prints it, or vtysh shows both lines: `10.3`, `8.4.4`.
+    pub version: &'a str,
+    /// Release whose form is wanted.
+    pub release: Release,
+    /// The system's node name, printed unless `hostname` was configured.
+    pub hostname: &'a str,
+    /// Log target of the command line, as in FRR's comment: `log file PATH LEVEL`.
+    pub command_line_log: Option<&'a str>,
+    /// Logging, passwords, access lists.
+    pub library: &'a LibraryConfig,
+    /// `nhrp_config::Config::render`: interfaces, debug lines, `!`, global lines.
+    pub body: &'a str,
+}
+
+/// The text, without the header and the `end` that vtysh adds by itself.
+#[must_use]
+pub fn running_config(config: &RunningConfig<'_>) -> String {
+    let mut out = format!("frr version {}\nfrr defaults {}\n!\n", config.version, config.library.profile);
+    for line in config.library.host_lines(config.release, config.hostname) {
+        out.push_str(&line);
+        out.push('\n');
+    }
+    if let Some(target) = config.command_line_log {
+        let _ = writeln!(
+            out,
+            "! \"{target}\" enabled by \"--log\" startup option\n! use \"clear log cmdline-targets\" to remove this target"
+        );
+    }
+    out.push_str(if config.release.extra_separator() { "!\n!\n!\n!\n!\n" } else { "!\n!\n!\n!\n" });
+    out.push_str(config.body);
+    for line in config.library.list_lines() {
+        out.push_str(&line);
+        out.push('\n');
+    }
+    out.push_str("!\n!\n");
+    out
+}
+
+/// The file that `write file` makes of it. `timestamp` is local time as `YYYY/MM/DD HH:MM:SS`.
+#[must_use]
+pub fn saved_file(running: &str, timestamp: &str) -> String {
+    format!("!\n! Zebra configuration saved from vty\n!   {timestamp}\n!\n{running}")
+}

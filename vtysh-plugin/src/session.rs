@@ -1,0 +1,217 @@
+//! One vty session: which node it is in, and what a line means there. Sans-IO: the daemon's part of a command is
+//! handed out as a [`Step::Ask`] and comes back through [`Session::finish`].
+
+use nhrp_config::Edit;
+
+use crate::grammar::{self, Action, Context, Match, NodeKind};
+use crate::{Command, Reply, ReturnCode};
+
+/// Where a session is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// Just connected.
+    View,
+    /// After `enable`.
+    Enable,
+    /// After `configure`.
+    Config,
+    /// `interface NAME`
+    Interface(String),
+    /// `vrf NAME`
+    Vrf(String),
+    /// `line vty`
+    Line,
+}
+
+impl Node {
+    fn kind(&self) -> NodeKind {
+        match self {
+            Self::View => NodeKind::View,
+            Self::Enable => NodeKind::Enable,
+            Self::Config => NodeKind::Config,
+            Self::Interface(_) => NodeKind::Interface,
+            Self::Vrf(_) => NodeKind::Vrf,
+            Self::Line => NodeKind::Line,
+        }
+    }
+
+    fn is_below_config(&self) -> bool {
+        matches!(self, Self::Interface(_) | Self::Vrf(_) | Self::Line)
+    }
+}
+
+/// Answers commands; implemented by the daemon.
+pub trait Handler {
+    /// Carries out one command.
+    fn execute(&mut self, command: Command) -> Reply;
+}
+
+/// What a line comes to.
+#[derive(Debug)]
+pub enum Step {
+    /// Answered by the session itself.
+    Reply(Reply),
+    /// The daemon has to answer; give its reply to [`Session::finish`].
+    Ask(Command, Pending),
+}
+
+/// What remains to be done when the daemon has answered.
+#[derive(Debug)]
+#[must_use]
+pub struct Pending {
+    enter: Option<Node>,
+}
+
+/// Node of one connection, or of one configuration file.
+#[derive(Clone, Debug)]
+pub struct Session {
+    node: Node,
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Session {
+    /// A connection: begins in VIEW.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { node: Node::View }
+    }
+
+    /// A configuration file: begins in CONFIG.
+    #[must_use]
+    pub fn for_file() -> Self {
+        Self { node: Node::Config }
+    }
+
+    /// Where the session is.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// One line, with a daemon that answers at once.
+    pub fn execute(&mut self, line: &str, handler: &mut dyn Handler) -> Reply {
+        match self.begin(line) {
+            Step::Reply(reply) => reply,
+            Step::Ask(command, pending) => {
+                let reply = handler.execute(command);
+                self.finish(pending, reply)
+            }
+        }
+    }
+
+    /// Parses one line and does what needs no daemon.
+    pub fn begin(&mut self, line: &str) -> Step {
+        let text = line.trim();
+        if text.is_empty() || text.starts_with(['!', '#']) {
+            return Step::Reply(Reply::ok());
+        }
+        if self.node != Node::View
+            && let Some(rest) = strip_do(text)
+        {
+            let context = self.context();
+            return match grammar::parse(NodeKind::Enable, rest, &context) {
+                Match::Found(action) => Self::perform_do(action, line),
+                other => Step::Reply(Self::refusal(&other, line)),
+            };
+        }
+        let first = grammar::parse(self.node.kind(), text, &self.context());
+        if matches!(first, Match::None) && self.node.is_below_config() {
+            // Files without `exit` lines rely on this: the parent takes the line and the session stays there.
+            match grammar::parse(NodeKind::Config, text, &self.context()) {
+                Match::None => {}
+                Match::Found(action) => {
+                    self.node = Node::Config;
+                    return self.perform(action);
+                }
+                other => {
+                    self.node = Node::Config;
+                    return Step::Reply(Self::refusal(&other, line));
+                }
+            }
+        }
+        match first {
+            Match::Found(action) => self.perform(action),
+            other => Step::Reply(Self::refusal(&other, line)),
+        }
+    }
+
+    /// Completes a line with the daemon's answer: nodes are entered only if it agreed.
+    pub fn finish(&mut self, pending: Pending, reply: Reply) -> Reply {
+        if let Some(node) = pending.enter
+            && reply.rc == ReturnCode::Success
+        {
+            self.node = node;
+        }
+        reply
+    }
+
+    fn context(&self) -> Context<'_> {
+        let interface = match &self.node {
+            Node::Interface(name) => Some(name.as_str()),
+            _ => None,
+        };
+        Context { interface }
+    }
+
+    fn refusal(result: &Match, line: &str) -> Reply {
+        match result {
+            Match::Ambiguous => Reply::new(ReturnCode::Ambiguous, "% Ambiguous command.\n"),
+            Match::Incomplete => Reply::new(ReturnCode::Incomplete, "% Command incomplete.\n"),
+            Match::None | Match::Found(_) => {
+                let line = line.trim_end_matches('\n');
+                Reply::new(ReturnCode::NoMatch, format!("% [NHRP] Unknown command: {line}\n"))
+            }
+        }
+    }
+
+    /// `do X` never moves the session.
+    fn perform_do(action: Action, line: &str) -> Step {
+        match action {
+            Action::Command(command) => Step::Ask(command, Pending { enter: None }),
+            Action::Ignore => Step::Reply(Reply::ok()),
+            Action::NothingToDo => Step::Reply(Reply::new(ReturnCode::NothingToDo, "")),
+            Action::List => Step::Reply(Reply::text(grammar::list(NodeKind::Enable))),
+            _ => Step::Reply(Self::refusal(&Match::None, line)),
+        }
+    }
+
+    fn perform(&mut self, action: Action) -> Step {
+        let mut reply = Reply::ok();
+        match action {
+            Action::Command(command) => return Step::Ask(command, Pending { enter: None }),
+            Action::EnterInterface(name) => {
+                let edit = Command::Edit(Edit::CreateInterface(name.clone()));
+                return Step::Ask(edit, Pending { enter: Some(Node::Interface(name)) });
+            }
+            Action::Ignore => {}
+            Action::NothingToDo => reply.rc = ReturnCode::NothingToDo,
+            Action::Enable => self.node = Node::Enable,
+            Action::Disable => self.node = Node::View,
+            Action::Configure => self.node = Node::Config,
+            Action::EnterVrf(name) => self.node = Node::Vrf(name),
+            Action::EnterLine => self.node = Node::Line,
+            Action::End => {
+                if !matches!(self.node, Node::View | Node::Enable) {
+                    self.node = Node::Enable;
+                }
+            }
+            Action::Exit => match self.node {
+                Node::View | Node::Enable => reply.close = true,
+                Node::Config => self.node = Node::Enable,
+                _ => self.node = Node::Config,
+            },
+            Action::List => reply.text = grammar::list(self.node.kind()),
+        }
+        Step::Reply(reply)
+    }
+}
+
+fn strip_do(text: &str) -> Option<&str> {
+    let rest = text.strip_prefix("do")?;
+    rest.starts_with(char::is_whitespace).then(|| rest.trim_start())
+}
