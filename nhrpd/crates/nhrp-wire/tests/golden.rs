@@ -1,5 +1,5 @@
 //! Packets that FRR's nhrpd sent: each decodes to what it says and encodes to the same octets.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, dead_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! What the integration tests share: the golden packets of tests/golden, read from their text form.
+#![allow(dead_code)] // each test binary uses a part
 
 /// One packet from the wire with its provenance.
 pub(crate) struct Golden {
@@ -43,10 +44,16 @@ pub(crate) fn golden_named(name: &str) -> Vec<u8> {
 
 /// Octets from hexadecimal text; white space is ignored.
 pub(crate) fn hex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text.chars().filter_map(|c| c.to_digit(16)).map(|x| x as u8).collect();
-    assert!(digits.len() % 2 == 0, "odd number of digits in {text}");
-    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+    let digits: Vec<u8> =
+        text.chars().filter_map(|c| c.to_digit(16)).map(|x| u8::try_from(x).unwrap()).collect();
+    assert!(digits.len().is_multiple_of(2), "odd number of digits in {text}");
+    digits.chunks(2).map(|pair| (pair[0] << 4) | pair[1]).collect()
 }
+
+/// Packets of every shape that the golden ones lack, each with a name for messages.
+pub(crate) mod samples;
+/// tshark as a second opinion.
+pub(crate) mod tshark;
 
 /// `octets` with the size and the right checksum filled in.
 pub(crate) fn sealed(mut octets: Vec<u8>) -> Vec<u8> {
