@@ -1,1 +1,41 @@
-//! The NHRP protocol as a deterministic state machine without sockets, clock or tasks.
+//! The NHRP protocol as a deterministic state machine: no socket, clock, task or file.
+//!
+//! The caller feeds [`Input`]s with the time at which they happened, then fetches [`Output`]s until there are none,
+//! and sees to it that [`Input::DeadlineReached`] comes no later than [`Engine::next_deadline`].
+//!
+//! ```
+//! use nhrp_engine::{Engine, Input, Instant, Limits};
+//! let mut engine = Engine::new([7; 32], Limits::default());
+//! engine.handle(Instant::ZERO, Input::DeadlineReached);
+//! while let Some(output) = engine.poll_output() {
+//!     println!("{output:?}");
+//! }
+//! ```
+
+mod cache;
+mod engine;
+mod forward;
+mod ids;
+mod indication;
+mod interface;
+mod io;
+mod notice;
+mod packets;
+mod prefix_table;
+mod registration;
+mod resolution;
+mod routing;
+mod server;
+mod shortcut;
+mod stats;
+mod time;
+mod timers;
+mod view;
+
+pub use cache::{CacheType, Origin};
+pub use engine::{Engine, Limits};
+pub use io::{ClearWhat, Input, Link, Neighbour, NeighbourEvent, NeighbourState, Nexthop, Output, Route};
+pub use notice::{Level, Notice, Topic, packet_type_name};
+pub use stats::Stats;
+pub use time::Instant;
+pub use view::{CacheView, NhsView, ShortcutView};

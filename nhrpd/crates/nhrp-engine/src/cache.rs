@@ -1,0 +1,398 @@
+//! The cache: protocol address on an interface to NBMA address, with precedence, expiry and what the kernel and
+//! zebra are told about it.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use nhrp_config::Afi;
+use serde::{Deserialize, Serialize};
+
+use crate::Engine;
+use crate::ids::{CacheId, InterfaceId};
+use crate::interface::afi_of;
+use crate::io::{Neighbour, NeighbourEvent, NeighbourState, Nexthop, Output, Route};
+use crate::notice::Notice;
+use crate::prefix_table::host;
+use crate::time::Instant;
+use crate::timers::Timer;
+
+/// Where a binding ranks: a lower one never replaces a higher one (FRR's order).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum CacheType {
+    /// Learned from a registration, or from a resolution.
+    #[default]
+    Dynamic,
+    /// A next hop server that accepted our registration.
+    Nhs,
+    /// `map ADDRESS NBMA`.
+    Static,
+    /// Own address, or `map ADDRESS local`.
+    Local,
+}
+
+impl CacheType {
+    /// FRR's word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dynamic => "dynamic",
+            Self::Nhs => "nhs",
+            Self::Static => "static",
+            Self::Local => "local",
+        }
+    }
+}
+
+/// How a binding was learned. Decides whether the kernel keeps the neighbour for good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Origin {
+    /// From a resolution: may go when unused.
+    #[default]
+    Resolved,
+    /// The peer registered here, or we there.
+    Registered,
+    /// By the operator.
+    Configured,
+}
+
+/// What is to be bound.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Binding {
+    pub(crate) kind: CacheType,
+    pub(crate) origin: Origin,
+    /// Address that packets are sent to.
+    pub(crate) nbma: Option<IpAddr>,
+    /// Address after translation, if the peer is known to be behind NAT.
+    pub(crate) nat: Option<IpAddr>,
+    /// Address that the peer itself believes to have.
+    pub(crate) claimed: Option<IpAddr>,
+    pub(crate) mtu: u16,
+    /// None: does not expire.
+    pub(crate) holding: Option<Duration>,
+}
+
+/// One cache entry.
+#[derive(Debug)]
+pub(crate) struct CacheEntry {
+    pub(crate) interface: InterfaceId,
+    pub(crate) protocol: IpAddr,
+    pub(crate) kind: CacheType,
+    pub(crate) origin: Origin,
+    pub(crate) nbma: Option<IpAddr>,
+    pub(crate) nat: Option<IpAddr>,
+    pub(crate) claimed: Option<IpAddr>,
+    pub(crate) mtu: u16,
+    pub(crate) expires: Option<Instant>,
+    /// Told to kernel and zebra.
+    pub(crate) installed: bool,
+    /// Packets went to it lately, as the kernel says.
+    pub(crate) used: bool,
+    timer: Option<Instant>,
+}
+
+/// Why a binding was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BindError {
+    /// There is one of higher precedence.
+    Precedence,
+    /// The table is full.
+    Limit,
+}
+
+/// FRR's heuristic for the MTU that a peer advertises, in octets; 0: none. IPv6 has none.
+pub(crate) fn sanitised_mtu(afi: Afi, mtu: u16) -> u16 {
+    match (afi, mtu) {
+        (Afi::Ipv6, _) | (Afi::Ip, 0..=575 | 1500..) => 0,
+        (Afi::Ip, 1421..) => (mtu & !15) - 80,
+        (Afi::Ip, _) => mtu,
+    }
+}
+
+impl Engine {
+    pub(crate) fn find_cache(&self, interface: InterfaceId, protocol: IpAddr) -> Option<CacheId> {
+        self.cache_index.get(&(interface, protocol)).copied()
+    }
+
+    /// Takes a binding, unless one of higher precedence is there.
+    pub(crate) fn bind(
+        &mut self,
+        interface: InterfaceId,
+        protocol: IpAddr,
+        binding: Binding,
+    ) -> Result<CacheId, BindError> {
+        let mtu = sanitised_mtu(afi_of(protocol), binding.mtu);
+        let expires = binding.holding.map(|holding| self.now + holding);
+        let Some(id) = self.find_cache(interface, protocol) else {
+            return self.insert_cache(interface, protocol, &binding, mtu, expires);
+        };
+        let Some(entry) = self.cache.get_mut(id.key()) else { return Err(BindError::Precedence) };
+        if entry.kind > binding.kind {
+            return Err(BindError::Precedence);
+        }
+        if entry.kind == binding.kind && entry.origin > binding.origin {
+            // What a peer registered is better than what a third party says about it: at most, it lives longer.
+            if entry.nbma != binding.nbma {
+                return Err(BindError::Precedence);
+            }
+            entry.expires = entry.expires.max(expires);
+            return Ok(id);
+        }
+        let state_changed = entry.origin != binding.origin || entry.kind != binding.kind;
+        let moved = entry.nbma != binding.nbma;
+        let route_changed = moved || entry.mtu != mtu || entry.kind != binding.kind;
+        entry.kind = binding.kind;
+        entry.origin = binding.origin;
+        entry.nbma = binding.nbma;
+        entry.nat = binding.nat;
+        entry.claimed = binding.claimed;
+        entry.mtu = mtu;
+        entry.expires = expires;
+        if moved {
+            entry.used = false;
+        }
+        let armed = entry.timer;
+        // A later expiry is found out when the armed timer fires; only an earlier one needs a new timer now.
+        match expires {
+            Some(at) if armed.is_none_or(|armed| at < armed) => self.arm_cache(id, at),
+            _ => {}
+        }
+        if !self.is_installed(id) {
+            self.install(id);
+        } else if moved || state_changed || route_changed {
+            self.write_neighbour(id, None);
+            if route_changed {
+                self.write_route(id);
+            }
+        }
+        if moved && binding.origin == Origin::Registered && binding.kind == CacheType::Dynamic {
+            self.notify_client(id);
+        }
+        Ok(id)
+    }
+
+    fn insert_cache(
+        &mut self,
+        interface: InterfaceId,
+        protocol: IpAddr,
+        binding: &Binding,
+        mtu: u16,
+        expires: Option<Instant>,
+    ) -> Result<CacheId, BindError> {
+        if self.cache.len() >= self.limits.max_cache_entries && binding.kind < CacheType::Static {
+            self.stats.limit_cache += 1;
+            let what = format!(
+                "{} cache entries: limit reached, new peers are refused; raise --max-peers",
+                self.limits.max_cache_entries
+            );
+            self.push(Output::Notice(Notice::Limit { what }));
+            return Err(BindError::Limit);
+        }
+        let key = self.cache.insert(CacheEntry {
+            interface,
+            protocol,
+            kind: binding.kind,
+            origin: binding.origin,
+            nbma: binding.nbma,
+            nat: binding.nat,
+            claimed: binding.claimed,
+            mtu,
+            expires,
+            installed: false,
+            used: false,
+            timer: None,
+        });
+        let id = CacheId::from_key(key);
+        self.cache_index.insert((interface, protocol), id);
+        if let Some(at) = expires {
+            self.arm_cache(id, at);
+        }
+        self.install(id);
+        if binding.origin == Origin::Registered && binding.kind == CacheType::Dynamic {
+            self.notify_client(id);
+        }
+        Ok(id)
+    }
+
+    fn notify_client(&mut self, id: CacheId) {
+        let Some(entry) = self.cache.get(id.key()) else { return };
+        let Some(interface) = self.interfaces.get(entry.interface.key()) else { return };
+        let (name, protocol) = (interface.name.clone(), entry.protocol);
+        if let Some(nbma) = entry.nbma {
+            self.push(Output::Notice(Notice::ClientRegistered { name, protocol, nbma }));
+        }
+    }
+
+    fn arm_cache(&mut self, id: CacheId, at: Instant) {
+        if let Some(entry) = self.cache.get_mut(id.key()) {
+            self.timers.arm(&mut entry.timer, Timer::Cache(id), at);
+        }
+    }
+
+    pub(crate) fn on_cache_timer(&mut self, id: CacheId) {
+        let Some(entry) = self.cache.get_mut(id.key()) else { return };
+        entry.timer = None;
+        match entry.expires {
+            Some(at) if at > self.now => self.arm_cache(id, at),
+            Some(_) => self.remove_cache(id, "holding time is over"),
+            None => {}
+        }
+    }
+
+    pub(crate) fn is_installed(&self, id: CacheId) -> bool {
+        self.cache.get(id.key()).is_some_and(|e| e.installed)
+    }
+
+    /// Tells kernel and zebra, if the entry has a peer and NHRP runs; then those who wait for it.
+    fn install(&mut self, id: CacheId) {
+        let Some(entry) = self.cache.get_mut(id.key()) else { return };
+        let running = self
+            .interfaces
+            .get(entry.interface.key())
+            .is_some_and(|i| i.family(afi_of(entry.protocol)).running);
+        if entry.installed || !running || entry.nbma.is_none() {
+            return;
+        }
+        entry.installed = true;
+        self.write_neighbour(id, None);
+        self.write_route(id);
+        self.shortcuts_follow(id);
+    }
+
+    fn withdraw(&mut self, id: CacheId) {
+        let Some(entry) = self.cache.get_mut(id.key()) else { return };
+        if !entry.installed {
+            return;
+        }
+        entry.installed = false;
+        let protocol = entry.protocol;
+        let ifindex = self.interfaces.get(entry.interface.key()).map_or(0, |i| i.ifindex);
+        self.push(Output::NeighbourDelete { ifindex, protocol });
+        self.push(Output::RouteDelete { prefix: host(protocol) });
+        self.shortcuts_follow(id);
+    }
+
+    pub(crate) fn write_neighbour(&mut self, id: CacheId, state: Option<NeighbourState>) {
+        let Some(mut neighbour) = self.neighbour_of(id) else { return };
+        if let Some(state) = state {
+            neighbour.state = state;
+        }
+        self.push(Output::NeighbourSet(neighbour));
+    }
+
+    pub(crate) fn neighbour_of(&self, id: CacheId) -> Option<Neighbour> {
+        let entry = self.cache.get(id.key())?;
+        if !entry.installed {
+            return None;
+        }
+        let state = match entry.origin {
+            Origin::Resolved => NeighbourState::Reachable,
+            Origin::Registered | Origin::Configured => NeighbourState::Permanent,
+        };
+        let ifindex = self.interfaces.get(entry.interface.key())?.ifindex;
+        Some(Neighbour { ifindex, protocol: entry.protocol, nbma: entry.nbma?, state })
+    }
+
+    pub(crate) fn route_of(&self, id: CacheId) -> Option<Route> {
+        let entry = self.cache.get(id.key())?;
+        let ifindex = self.interfaces.get(entry.interface.key())?.ifindex;
+        let mtu = (entry.mtu != 0).then_some(u32::from(entry.mtu));
+        entry.installed.then_some(Route {
+            prefix: host(entry.protocol),
+            nexthop: Nexthop::Interface { ifindex },
+            mtu,
+        })
+    }
+
+    fn write_route(&mut self, id: CacheId) {
+        if let Some(route) = self.route_of(id) {
+            self.push(Output::RouteAdd(route));
+        }
+    }
+
+    /// Removes an entry and everything that hangs on it.
+    pub(crate) fn remove_cache(&mut self, id: CacheId, reason: &str) {
+        self.withdraw(id);
+        self.drop_shortcuts_via(id, reason);
+        let Some(entry) = self.cache.get_mut(id.key()) else { return };
+        self.timers.disarm(&mut entry.timer, Timer::Cache(id));
+        let key = (entry.interface, entry.protocol);
+        self.cache.remove(id.key());
+        self.cache_index.remove(&key);
+    }
+
+    /// The family on this interface starts or stops: what was learned is kept, only kernel and zebra are told.
+    pub(crate) fn install_all_of(&mut self, interface: InterfaceId, afi: Afi, on: bool) {
+        let ids: Vec<CacheId> = self
+            .cache
+            .iter()
+            .filter(|(_, e)| e.interface == interface && afi_of(e.protocol) == afi)
+            .map(|(key, _)| CacheId::from_key(key))
+            .collect();
+        for id in ids {
+            if on {
+                self.install(id);
+            } else {
+                self.withdraw(id);
+            }
+        }
+    }
+
+    pub(crate) fn drop_cache_of(&mut self, interface: InterfaceId) {
+        let ids: Vec<CacheId> = self
+            .cache
+            .iter()
+            .filter(|(_, e)| e.interface == interface)
+            .map(|(key, _)| CacheId::from_key(key))
+            .collect();
+        for id in ids {
+            self.remove_cache(id, "interface removed");
+        }
+    }
+
+    /// `clear … nhrp cache`: everything learned goes, in both families, as in FRR.
+    pub(crate) fn clear_cache(&mut self) -> usize {
+        let ids: Vec<CacheId> = self
+            .cache
+            .iter()
+            .filter(|(_, e)| e.kind == CacheType::Dynamic)
+            .map(|(key, _)| CacheId::from_key(key))
+            .collect();
+        for id in &ids {
+            self.remove_cache(*id, "cleared");
+        }
+        ids.len()
+    }
+
+    /// What resolutions taught, without what peers registered.
+    pub(crate) fn clear_resolved(&mut self) {
+        let ids: Vec<CacheId> = self
+            .cache
+            .iter()
+            .filter(|(_, e)| e.kind == CacheType::Dynamic && e.origin == Origin::Resolved)
+            .map(|(key, _)| CacheId::from_key(key))
+            .collect();
+        for id in ids {
+            self.remove_cache(id, "cleared");
+        }
+    }
+
+    pub(crate) fn on_neighbour(&mut self, ifindex: u32, protocol: IpAddr, event: NeighbourEvent) {
+        let Some(interface) = self.interface_by_index(ifindex) else { return };
+        let Some(id) = self.find_cache(interface, protocol) else { return };
+        let Some(entry) = self.cache.get_mut(id.key()) else { return };
+        match event {
+            NeighbourEvent::Wanted | NeighbourEvent::Lost => {
+                if entry.installed {
+                    self.stats.neighbours_repaired += 1;
+                }
+                self.write_neighbour(id, None);
+            }
+            NeighbourEvent::Probe => {
+                entry.used = true;
+                self.write_neighbour(id, None);
+                self.renew_shortcuts_via(id);
+            }
+            NeighbourEvent::Stale => entry.used = false,
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! The state machine itself: tables, dispatch of inputs and packets, sending.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ahash::RandomState;
+use nhrp_wire::{ErrorCode, Extension, ExtensionBody, Message, Packet};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use slab::Slab;
+
+use crate::cache::CacheEntry;
+use crate::forward::target_of;
+use crate::ids::{CacheId, InterfaceId, RegistrationId, ResolutionId, ShortcutId};
+use crate::interface::{Interface, afi_of};
+use crate::io::{ClearWhat, Input, Output};
+use crate::notice::Notice;
+use crate::packets::CISCO_CLEAR_TEXT;
+use crate::prefix_table::PrefixTable;
+use crate::registration::{Nhs, Registration};
+use crate::resolution::Resolution;
+use crate::routing::{Destination, RibEntry};
+use crate::shortcut::Shortcut;
+use crate::stats::Stats;
+use crate::time::Instant;
+use crate::timers::{Timer, Timers};
+
+/// Bounds of what peers can make us remember.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Cache entries that were not configured.
+    pub max_cache_entries: usize,
+    /// Resolution requests without an answer.
+    pub max_resolutions: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_cache_entries: 200_000, max_resolutions: 4096 }
+    }
+}
+
+/// Whom the answer to a request id is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pending {
+    Registration(RegistrationId),
+    Resolution(ResolutionId),
+}
+
+/// The NHRP protocol of one machine. See the crate's documentation for how to drive it.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) now: Instant,
+    pub(crate) limits: Limits,
+    pub(crate) stats: Stats,
+    pub(crate) interfaces: Slab<Interface>,
+    pub(crate) by_ifindex: HashMap<u32, InterfaceId, RandomState>,
+    pub(crate) by_name: HashMap<String, InterfaceId, RandomState>,
+    /// Interfaces on which NHRP runs: few, and looked through for each packet.
+    pub(crate) nhrp_interfaces: Vec<InterfaceId>,
+    pub(crate) cache: Slab<CacheEntry>,
+    pub(crate) cache_index: HashMap<(InterfaceId, IpAddr), CacheId, RandomState>,
+    pub(crate) static_entries: HashSet<(InterfaceId, IpAddr), RandomState>,
+    pub(crate) nhs: Slab<Nhs>,
+    pub(crate) registrations: Slab<Registration>,
+    pub(crate) resolutions: Slab<Resolution>,
+    pub(crate) resolving: HashMap<IpAddr, ResolutionId, RandomState>,
+    pub(crate) shortcuts: Slab<Shortcut>,
+    pub(crate) shortcut_index: PrefixTable<ShortcutId>,
+    /// Shortcuts by the cache entry that they lead to.
+    pub(crate) dependents: HashMap<CacheId, Vec<ShortcutId>, RandomState>,
+    pub(crate) routes: PrefixTable<RibEntry>,
+    pub(crate) pending: HashMap<u32, Pending, RandomState>,
+    pub(crate) indicated: HashMap<(IpAddr, IpAddr), Instant, RandomState>,
+    pub(crate) errors_since: Instant,
+    pub(crate) errors_in_second: u32,
+    pub(crate) next_token: u64,
+    pub(crate) timers: Timers,
+    outputs: VecDeque<Output>,
+    rng: StdRng,
+    trace_packets: bool,
+}
+
+impl Engine {
+    /// An engine without interfaces. The same seed and the same inputs give the same outputs.
+    #[must_use]
+    pub fn new(seed: [u8; 32], limits: Limits) -> Self {
+        let mut rng = StdRng::from_seed(seed);
+        let hasher = RandomState::with_seeds(rng.random(), rng.random(), rng.random(), rng.random());
+        Self {
+            now: Instant::ZERO,
+            limits,
+            stats: Stats::default(),
+            interfaces: Slab::new(),
+            by_ifindex: HashMap::with_hasher(hasher.clone()),
+            by_name: HashMap::with_hasher(hasher.clone()),
+            nhrp_interfaces: Vec::new(),
+            cache: Slab::new(),
+            cache_index: HashMap::with_hasher(hasher.clone()),
+            static_entries: HashSet::with_hasher(hasher.clone()),
+            nhs: Slab::new(),
+            registrations: Slab::new(),
+            resolutions: Slab::new(),
+            resolving: HashMap::with_hasher(hasher.clone()),
+            shortcuts: Slab::new(),
+            shortcut_index: PrefixTable::default(),
+            dependents: HashMap::with_hasher(hasher.clone()),
+            routes: PrefixTable::default(),
+            pending: HashMap::with_hasher(hasher.clone()),
+            indicated: HashMap::with_hasher(hasher),
+            errors_since: Instant::ZERO,
+            errors_in_second: 0,
+            next_token: 0,
+            timers: Timers::default(),
+            outputs: VecDeque::new(),
+            rng,
+            trace_packets: false,
+        }
+    }
+
+    /// Whether each packet sent and received becomes a [`Notice::Packet`] (`debug nhrp common`).
+    pub fn set_packet_trace(&mut self, on: bool) {
+        self.trace_packets = on;
+    }
+
+    /// Takes one input. Afterwards the outputs are to be fetched until there are none.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Configure { name, config } => self.on_configure(&name, *config),
+            Input::Link(link) => self.on_link(link),
+            Input::LinkDeleted { ifindex } => self.on_link_deleted(ifindex),
+            Input::AddressAdded { ifindex, address, secondary } => {
+                self.on_address(ifindex, address, Some(secondary));
+            }
+            Input::AddressDeleted { ifindex, address } => self.on_address(ifindex, address, None),
+            Input::Gre { ifindex, local, link } => self.on_gre(ifindex, local, link),
+            Input::RouteAdded { prefix, gateway, ifindex } => {
+                self.on_route_added(prefix, RibEntry { gateway, ifindex });
+            }
+            Input::RouteDeleted { prefix } => self.on_route_deleted(prefix),
+            Input::Neighbour { ifindex, protocol, event } => self.on_neighbour(ifindex, protocol, event),
+            Input::Packet { ifindex, source, octets } => self.on_packet(ifindex, source, &octets),
+            Input::Flow { ifindex, octets } => self.on_flow(ifindex, &octets),
+            Input::Resolved { token, addresses } => self.on_resolved(token, addresses),
+            Input::Clear(what) => self.on_clear(what),
+            Input::DeadlineReached => self.on_deadline(),
+        }
+    }
+
+    /// The next thing to do, in order.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::DeadlineReached`] is due at the latest.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Counters since the start.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    pub(crate) fn push(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    fn on_deadline(&mut self) {
+        while let Some(timer) = self.timers.pop_due(self.now) {
+            match timer {
+                Timer::Cache(id) => self.on_cache_timer(id),
+                Timer::Nhs(id) => self.on_nhs_timer(id),
+                Timer::Registration(id) => self.on_registration_timer(id),
+                Timer::Resolution(id) => self.on_resolution_timer(id),
+                Timer::Shortcut(id) => self.on_shortcut_timer(id),
+            }
+        }
+    }
+
+    fn on_clear(&mut self, what: ClearWhat) {
+        let count = match what {
+            ClearWhat::Cache => self.clear_cache(),
+            ClearWhat::Shortcuts(afi) => {
+                let count = self.clear_shortcuts(afi);
+                self.clear_resolved();
+                count
+            }
+        };
+        self.push(Output::Cleared { count });
+    }
+
+    /// A request id that nobody can guess, registered for its owner.
+    pub(crate) fn new_request(&mut self, owner: Pending) -> u32 {
+        loop {
+            let id: u32 = self.rng.random();
+            if id != 0 && !self.pending.contains_key(&id) {
+                self.pending.insert(id, owner);
+                return id;
+            }
+        }
+    }
+
+    /// A random time up to `most`: peers that started together must not stay together.
+    pub(crate) fn jitter(&mut self, most: Duration) -> Duration {
+        let most = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
+        Duration::from_micros(self.rng.random_range(0..=most))
+    }
+
+    /// Sends a packet on an interface, with the authentication of that interface.
+    pub(crate) fn send(&mut self, interface: InterfaceId, destination: IpAddr, mut packet: Packet) {
+        let Some(i) = self.interfaces.get(interface.key()) else { return };
+        let ifindex = i.ifindex;
+        packet.extensions.retain(|e| !matches!(e.body, ExtensionBody::Authentication { .. }));
+        if let Some((_, password)) = &i.config.authentication {
+            packet.extensions.push(Extension::cisco_authentication(password.as_bytes()));
+        }
+        let mut octets = Vec::with_capacity(packet.encoded_len());
+        if let Err(error) = packet.encode(&mut octets) {
+            self.stats.encode_errors += 1;
+            let reason = format!("the answer cannot be written: {error}");
+            return self.push(Output::Notice(Notice::PacketRefused { source: destination, reason }));
+        }
+        let kind = packet.message.packet_type();
+        self.stats.sent(kind);
+        if self.trace_packets {
+            self.push(Output::Notice(Notice::Packet {
+                sent: true,
+                kind: kind as u8,
+                from: packet.source_protocol,
+                to: packet.destination_protocol,
+                nbma: destination,
+            }));
+        }
+        self.push(Output::Send { ifindex, destination, octets });
+    }
+
+    pub(crate) fn refuse(&mut self, source: IpAddr, reason: &str) {
+        self.stats.packets_refused += 1;
+        self.push(Output::Notice(Notice::PacketRefused { source, reason: reason.to_owned() }));
+    }
+
+    fn on_packet(&mut self, ifindex: u32, source: IpAddr, octets: &[u8]) {
+        let Some(interface) = self.interface_by_index(ifindex) else {
+            self.stats.packets_refused += 1;
+            return;
+        };
+        if !self.interfaces.get(interface.key()).is_some_and(Interface::running) {
+            return self.refuse(source, "peer not online");
+        }
+        let packet = match Packet::decode(octets) {
+            Ok(packet) => packet,
+            Err(error) => {
+                self.stats.packets_malformed += 1;
+                return self.refuse(source, &error.to_string());
+            }
+        };
+        let kind = packet.message.packet_type();
+        self.stats.received(kind);
+        if self.trace_packets {
+            self.push(Output::Notice(Notice::Packet {
+                sent: false,
+                kind: kind as u8,
+                from: packet.source_protocol,
+                to: packet.destination_protocol,
+                nbma: source,
+            }));
+        }
+        let Some(target) = target_of(&packet) else { return self.refuse(source, "no protocol address") };
+        let Some(i) = self.interfaces.get(interface.key()) else { return };
+        if !i.family(afi_of(target)).running {
+            return self.refuse(source, "nhrp not enabled");
+        }
+        if !self.authentic(interface, &packet) {
+            self.stats.authentication_failures += 1;
+            self.refuse(source, "authentication failure");
+            return self.send_error(interface, source, &packet, octets, ErrorCode::AuthenticationFailure, 0);
+        }
+        // A client that does not know its server's address registers with its own as destination.
+        let for_us = matches!(packet.message, Message::RegistrationRequest(_))
+            && packet.source_protocol == packet.destination_protocol;
+        let destination = if for_us { Destination::Local } else { self.classify(Some(interface), target) };
+        match destination {
+            Destination::Peer(next) => self.forward(interface, source, packet, octets, next),
+            Destination::Unreachable => self.stats.packets_unreachable += 1,
+            Destination::Local | Destination::OffNbma(_) => {
+                self.on_own_packet(interface, source, packet, destination);
+            }
+        }
+    }
+
+    fn on_own_packet(
+        &mut self,
+        interface: InterfaceId,
+        source: IpAddr,
+        packet: Packet,
+        destination: Destination,
+    ) {
+        match &packet.message {
+            Message::RegistrationRequest(_) => self.on_registration_request(interface, source, packet),
+            Message::ResolutionRequest(_) => {
+                self.on_resolution_request(interface, source, packet, destination);
+            }
+            Message::RegistrationReply(exchange) | Message::ResolutionReply(exchange) => {
+                self.on_reply(interface, source, &packet, exchange);
+            }
+            Message::TrafficIndication { packet: octets, .. } => {
+                self.on_traffic_indication(interface, octets);
+            }
+            Message::ErrorIndication { packet: octets, .. } => {
+                self.on_error_indication(interface, source, &packet, octets);
+            }
+            // FRR neither sends nor answers purges; they are counted until this engine does.
+            Message::PurgeRequest(_) | Message::PurgeReply(_) => self.stats.purges_ignored += 1,
+        }
+    }
+
+    /// Whether a packet carries the password of the interface, if that has one. Error indications are let
+    /// through: FRR sends them without, and one only counts if it quotes a request id of ours.
+    fn authentic(&self, interface: InterfaceId, packet: &Packet) -> bool {
+        let Some(i) = self.interfaces.get(interface.key()) else { return false };
+        let Some((_, password)) = &i.config.authentication else { return true };
+        if matches!(packet.message, Message::ErrorIndication { .. }) {
+            return true;
+        }
+        packet.extensions.iter().any(|e| match &e.body {
+            ExtensionBody::Authentication { reserved: 0, spi: CISCO_CLEAR_TEXT, data } => {
+                constant_time_equal(data, password.as_bytes())
+            }
+            _ => false,
+        })
+    }
+}
+
+/// Compares without telling by its duration where the first difference is.
+fn constant_time_equal(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |acc, (x, y)| acc | (x ^ y)) == 0
+}

@@ -1,0 +1,85 @@
+//! Transit: packets for stations behind other peers go on towards them (RFC 2332 sections 5.3.2 and 5.3.3).
+
+use std::net::IpAddr;
+
+use nhrp_wire::{Cie, ErrorCode, ExtensionBody, Message, Packet};
+
+use crate::Engine;
+use crate::cache::CacheEntry;
+use crate::ids::{CacheId, InterfaceId};
+use crate::interface::afi_of;
+use crate::packets::station;
+
+impl Engine {
+    /// Sends a packet on to the peer behind which its target lies.
+    pub(crate) fn forward(
+        &mut self,
+        interface: InterfaceId,
+        source: IpAddr,
+        mut packet: Packet,
+        octets: &[u8],
+        next: CacheId,
+    ) {
+        let Some((out, next_nbma)) = self.peer_address(next) else { return };
+        let Some(afi) = packet.destination_protocol.map(afi_of) else { return };
+        let Some(i) = self.interfaces.get(out.key()) else { return };
+        let (Some(own_nbma), Some(own)) = (i.nbma, i.family(afi).protocol) else { return };
+        if packet.hop_count == 0 {
+            self.stats.hop_count_exceeded += 1;
+            return self.send_error(interface, source, &packet, octets, ErrorCode::HopCountExceeded, 9);
+        }
+        packet.hop_count -= 1;
+
+        let is_reply = packet.message.packet_type().is_reply();
+        let mtu = self.advertised_mtu(out);
+        let holdtime = self.holdtime(out, afi);
+        let inserted = self.translated_entry(interface, &packet, is_reply);
+        for extension in &mut packet.extensions {
+            match &mut extension.body {
+                ExtensionBody::ForwardTransitNhs(record) if !is_reply => {
+                    if looped(record, own_nbma, own) {
+                        self.stats.loops_detected += 1;
+                        return;
+                    }
+                    record.push(station(own_nbma, own, mtu, holdtime));
+                }
+                ExtensionBody::ReverseTransitNhs(record) if is_reply => {
+                    if looped(record, own_nbma, own) {
+                        self.stats.loops_detected += 1;
+                        return;
+                    }
+                    record.push(station(own_nbma, own, mtu, holdtime));
+                }
+                ExtensionBody::NatAddress(entries) if entries.is_empty() => entries.extend(inserted.clone()),
+                _ => {}
+            }
+        }
+        self.stats.forwarded += 1;
+        self.send(out, next_nbma, packet);
+    }
+
+    /// For an empty NAT extension: what we, who see it from outside, know about a station behind NAT.
+    fn translated_entry(&self, interface: InterfaceId, packet: &Packet, is_reply: bool) -> Option<Cie> {
+        let exchange = packet.message.exchange()?;
+        let subject =
+            if is_reply { exchange.cies.first().and_then(|c| c.protocol)? } else { packet.source_protocol? };
+        let entry: &CacheEntry = self.cache.get(self.find_cache(interface, subject)?.key())?;
+        let holdtime = self.holdtime(interface, afi_of(subject));
+        Some(station(entry.nat?, subject, 0, holdtime))
+    }
+}
+
+/// We are in the record already.
+fn looped(record: &[Cie], own_nbma: IpAddr, own: IpAddr) -> bool {
+    record.iter().any(|c| c.nbma == Some(own_nbma) || c.protocol == Some(own))
+}
+
+/// The address that decides where a packet goes: its destination, or for replies its source.
+pub(crate) fn target_of(packet: &Packet) -> Option<IpAddr> {
+    match packet.message {
+        Message::ResolutionReply(_) | Message::RegistrationReply(_) | Message::PurgeReply(_) => {
+            packet.source_protocol
+        }
+        _ => packet.destination_protocol,
+    }
+}

@@ -1,0 +1,218 @@
+//! What the engine has to say to an operator: typed, so that the daemon can rate-limit and count by kind.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use nhrp_wire::PacketType;
+use serde::{Deserialize, Serialize};
+
+/// One message with its topic and weight.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Notice {
+    /// A packet was refused as it stands.
+    PacketRefused {
+        /// NBMA source.
+        source: IpAddr,
+        /// Why.
+        reason: String,
+    },
+    /// A packet came or went (debug).
+    Packet {
+        /// Sent, or received.
+        sent: bool,
+        /// Type number.
+        kind: u8,
+        /// Source protocol address.
+        from: Option<IpAddr>,
+        /// Destination protocol address.
+        to: Option<IpAddr>,
+        /// NBMA address of the other side.
+        nbma: IpAddr,
+    },
+    /// NHRP starts or stops on an interface.
+    InterfaceState {
+        /// Name.
+        name: String,
+        /// The reason why it does not run, none if it does.
+        obstacle: Option<String>,
+    },
+    /// An NHS accepted our registration for the first time, or again after a failure.
+    Registered {
+        /// Interface.
+        name: String,
+        /// NBMA address of the NHS.
+        nhs: IpAddr,
+        /// Its overlay address.
+        protocol: IpAddr,
+    },
+    /// An NHS does not answer, or refuses.
+    RegistrationFailed {
+        /// Interface.
+        name: String,
+        /// NBMA address of the NHS.
+        nhs: IpAddr,
+        /// Why.
+        reason: String,
+    },
+    /// The name of an NHS does not resolve.
+    NameUnresolved {
+        /// Interface.
+        name: String,
+        /// The host name.
+        host: String,
+        /// The resolver's words.
+        error: String,
+    },
+    /// A client registered for the first time or moved.
+    ClientRegistered {
+        /// Interface.
+        name: String,
+        /// Its overlay address.
+        protocol: IpAddr,
+        /// Its NBMA address.
+        nbma: IpAddr,
+    },
+    /// A shortcut came.
+    ShortcutAdded {
+        /// Prefix.
+        prefix: IpNet,
+        /// Overlay address of the peer.
+        via: IpAddr,
+    },
+    /// A shortcut went.
+    ShortcutRemoved {
+        /// Prefix.
+        prefix: IpNet,
+        /// Why.
+        reason: String,
+    },
+    /// A resolution request is repeated (FRR's words, which its tests count).
+    ResolutionRetry {
+        /// What is looked up.
+        target: IpAddr,
+    },
+    /// A configured limit was met.
+    Limit {
+        /// Which one and what to do.
+        what: String,
+    },
+}
+
+/// Weight of a notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Level {
+    /// Something is wrong that an operator can mend.
+    Warning,
+    /// A change of state.
+    Info,
+    /// For those who look.
+    Debug,
+}
+
+/// FRR's debug topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// Packets, registration, resolution, cache.
+    Common,
+    /// Interfaces.
+    Interface,
+    /// Routes and shortcuts.
+    Route,
+}
+
+impl Notice {
+    /// Weight.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        match self {
+            Self::RegistrationFailed { .. } | Self::NameUnresolved { .. } | Self::Limit { .. } => {
+                Level::Warning
+            }
+            Self::InterfaceState { obstacle: Some(_), .. } => Level::Warning,
+            Self::PacketRefused { .. } | Self::InterfaceState { .. } | Self::Registered { .. } => Level::Info,
+            Self::Packet { .. }
+            | Self::ClientRegistered { .. }
+            | Self::ShortcutAdded { .. }
+            | Self::ShortcutRemoved { .. }
+            | Self::ResolutionRetry { .. } => Level::Debug,
+        }
+    }
+
+    /// Debug topic.
+    #[must_use]
+    pub fn topic(&self) -> Topic {
+        match self {
+            Self::InterfaceState { .. } => Topic::Interface,
+            Self::ShortcutAdded { .. } | Self::ShortcutRemoved { .. } => Topic::Route,
+            _ => Topic::Common,
+        }
+    }
+}
+
+struct OrDash(Option<IpAddr>);
+
+impl fmt::Display for OrDash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+/// FRR's name of a packet type in its debug lines.
+#[must_use]
+pub fn packet_type_name(kind: u8) -> &'static str {
+    const NAMES: [(PacketType, &str); 8] = [
+        (PacketType::ResolutionRequest, "Resolution-Request"),
+        (PacketType::ResolutionReply, "Resolution-Reply"),
+        (PacketType::RegistrationRequest, "Registration-Request"),
+        (PacketType::RegistrationReply, "Registration-Reply"),
+        (PacketType::PurgeRequest, "Purge-Request"),
+        (PacketType::PurgeReply, "Purge-Reply"),
+        (PacketType::ErrorIndication, "Error-Indication"),
+        (PacketType::TrafficIndication, "Traffic-Indication"),
+    ];
+    NAMES.iter().find(|(t, _)| *t as u8 == kind).map_or("Unknown", |(_, name)| name)
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PacketRefused { source, reason } => write!(f, "From {source}: error: {reason}"),
+            Self::Packet { sent, kind, from, to, nbma } => write!(
+                f,
+                "{} {}({kind}) {} -> {} ({} {nbma})",
+                if *sent { "Send" } else { "Recv" },
+                packet_type_name(*kind),
+                OrDash(*from),
+                OrDash(*to),
+                if *sent { "to" } else { "from" },
+            ),
+            Self::InterfaceState { name, obstacle: None } => write!(f, "{name}: NHRP is running"),
+            Self::InterfaceState { name, obstacle: Some(why) } => {
+                write!(f, "{name}: NHRP does not run: {why}")
+            }
+            Self::Registered { name, nhs, protocol } => {
+                write!(f, "{name}: registered with NHS {protocol} at {nhs}")
+            }
+            Self::RegistrationFailed { name, nhs, reason } => {
+                write!(f, "{name}: not registered with NHS {nhs}: {reason}")
+            }
+            Self::NameUnresolved { name, host, error } => write!(
+                f,
+                "{name}: NHS name {host} does not resolve ({error}); retrying every 5 s, check DNS or the nhs line"
+            ),
+            Self::ClientRegistered { name, protocol, nbma } => {
+                write!(f, "{name}: {protocol} registered from {nbma}")
+            }
+            Self::ShortcutAdded { prefix, via } => write!(f, "Shortcut: {prefix} via {via}"),
+            Self::ShortcutRemoved { prefix, reason } => write!(f, "Shortcut: {prefix} removed: {reason}"),
+            Self::ResolutionRetry { target } => {
+                write!(f, "Shortcut: Retrying Resolution Request for {target}")
+            }
+            Self::Limit { what } => f.write_str(what),
+        }
+    }
+}

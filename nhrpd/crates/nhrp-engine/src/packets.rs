@@ -1,0 +1,51 @@
+//! Pieces of packets that several parts of the engine build alike.
+
+use std::net::IpAddr;
+
+use nhrp_wire::{Cie, CieCode, Extension, ExtensionBody, Family};
+
+/// Family of an address on the wire.
+pub(crate) fn wire_family(address: IpAddr) -> Family {
+    if address.is_ipv4() { Family::V4 } else { Family::V6 }
+}
+
+pub(crate) fn empty_extension(body: ExtensionBody, compulsory: bool) -> Extension {
+    Extension { compulsory, body }
+}
+
+/// What FRR and Cisco put into every request: transit records and responder, to be filled on the way.
+pub(crate) fn empty_request_extensions() -> Vec<Extension> {
+    vec![
+        empty_extension(ExtensionBody::ForwardTransitNhs(Vec::new()), true),
+        empty_extension(ExtensionBody::ReverseTransitNhs(Vec::new()), true),
+        empty_extension(ExtensionBody::ResponderAddress(Vec::new()), true),
+    ]
+}
+
+/// An entry that names a station: in responder and transit records.
+pub(crate) fn station(nbma: IpAddr, protocol: IpAddr, mtu: u16, holding_time: u16) -> Cie {
+    Cie {
+        code: CieCode::Success,
+        prefix_length: 0,
+        mtu,
+        holding_time,
+        preference: 0,
+        nbma: Some(nbma),
+        nbma_subaddress: Vec::new(),
+        protocol: Some(protocol),
+    }
+}
+
+/// Entries of the NAT extension, if the packet has one.
+pub(crate) fn nat_entries(extensions: &[Extension]) -> &[Cie] {
+    extensions
+        .iter()
+        .find_map(|e| match &e.body {
+            ExtensionBody::NatAddress(cies) => Some(cies.as_slice()),
+            _ => None,
+        })
+        .unwrap_or_default()
+}
+
+/// SPI of Cisco's clear-text authentication.
+pub(crate) const CISCO_CLEAR_TEXT: u16 = 1;

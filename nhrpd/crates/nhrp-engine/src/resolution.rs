@@ -1,0 +1,321 @@
+//! Resolution (RFC 2332 sections 5.2.1 and 5.2.2): asking for the peer behind an address, and answering.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use nhrp_wire::{Cie, CieCode, ErrorCode, Exchange, Extension, ExtensionBody, Message, Packet, flags};
+
+use crate::Engine;
+use crate::cache::{Binding, CacheType, Origin};
+use crate::engine::Pending;
+use crate::ids::{InterfaceId, ResolutionId};
+use crate::interface::afi_of;
+use crate::io::Output;
+use crate::notice::Notice;
+use crate::packets::{empty_request_extensions, nat_entries, station, wire_family};
+use crate::prefix_table::{host, truncated};
+use crate::routing::Destination;
+use crate::server::REPLY_HOPS;
+use crate::time::Instant;
+use crate::timers::Timer;
+
+/// How long an answer is waited for.
+const GIVE_UP: Duration = Duration::from_secs(30);
+/// Waits between repetitions, in seconds; the last one goes on (FRR: at most a quarter of [`GIVE_UP`]).
+const WAITS: [u64; 4] = [1, 2, 4, 7];
+/// Routes shorter than this are not handed out: a default route must not attract everybody's traffic (FRR).
+const SHORTEST_ANSWER: u8 = 8;
+
+/// A transit record that somebody filled: the packet's NBMA source is then a server, not the station itself.
+fn has_record(extensions: &[Extension], filled: impl Fn(&ExtensionBody) -> bool) -> bool {
+    extensions.iter().any(|e| filled(&e.body))
+}
+
+/// A request without an answer yet.
+#[derive(Debug)]
+pub(crate) struct Resolution {
+    pub(crate) target: IpAddr,
+    request_id: u32,
+    attempt: usize,
+    started: Instant,
+    timer: Option<Instant>,
+}
+
+impl Engine {
+    /// Starts a resolution, unless one for this address is under way.
+    pub(crate) fn resolve(&mut self, target: IpAddr) {
+        if self.resolving.contains_key(&target) {
+            return;
+        }
+        if !matches!(self.classify(None, target), Destination::Peer(_)) {
+            return;
+        }
+        if self.resolutions.len() >= self.limits.max_resolutions {
+            self.stats.limit_resolutions += 1;
+            let what = format!(
+                "{} resolutions without an answer: limit reached, further traffic stays on the path through the hub",
+                self.limits.max_resolutions
+            );
+            return self.push(Output::Notice(Notice::Limit { what }));
+        }
+        let id = ResolutionId::from_key(self.resolutions.vacant_key());
+        let request_id = self.new_request(Pending::Resolution(id));
+        self.resolutions.insert(Resolution {
+            target,
+            request_id,
+            attempt: 0,
+            started: self.now,
+            timer: None,
+        });
+        self.resolving.insert(target, id);
+        self.send_resolution(id);
+    }
+
+    fn send_resolution(&mut self, id: ResolutionId) {
+        let Some(resolution) = self.resolutions.get_mut(id.key()) else { return };
+        let (target, request_id) = (resolution.target, resolution.request_id);
+        let wait = WAITS.get(resolution.attempt).or(WAITS.last()).copied().unwrap_or(1);
+        resolution.attempt += 1;
+        let give_up = resolution.started + GIVE_UP;
+        let at = (self.now + Duration::from_secs(wait)).min(give_up);
+        self.timers.arm(&mut resolution.timer, Timer::Resolution(id), at);
+
+        let Destination::Peer(peer) = self.classify(None, target) else { return };
+        let Some((interface, nbma)) = self.peer_address(peer) else { return };
+        let afi = afi_of(target);
+        let Some(i) = self.interfaces.get(interface.key()) else { return };
+        let (Some(own_nbma), Some(own)) = (i.nbma, i.family(afi).protocol) else { return };
+        let no_unique = i.config.family(afi).no_unique;
+        let cie = Cie {
+            code: CieCode::Success,
+            prefix_length: if no_unique { host(own).prefix_len() } else { 0xFF },
+            mtu: self.advertised_mtu(interface),
+            holding_time: self.holdtime(interface, afi),
+            preference: 0,
+            nbma: None,
+            nbma_subaddress: Vec::new(),
+            protocol: None,
+        };
+        let mut extensions = empty_request_extensions();
+        extensions.push(self.own_nat_extension(interface, own));
+        let packet = Packet {
+            nbma_family: wire_family(own_nbma),
+            protocol_family: wire_family(target),
+            hop_count: REPLY_HOPS,
+            flags: flags::RESOLUTION_SOURCE_IS_ROUTER
+                | flags::RESOLUTION_AUTHORITATIVE
+                | flags::RESOLUTION_SOURCE_STABLE
+                | flags::NAT,
+            source_nbma: Some(own_nbma),
+            source_nbma_subaddress: Vec::new(),
+            source_protocol: Some(own),
+            destination_protocol: Some(target),
+            message: Message::ResolutionRequest(Exchange { request_id, cies: vec![cie] }),
+            extensions,
+        };
+        self.send(interface, nbma, packet);
+    }
+
+    pub(crate) fn on_resolution_timer(&mut self, id: ResolutionId) {
+        let Some(resolution) = self.resolutions.get_mut(id.key()) else { return };
+        resolution.timer = None;
+        if self.now >= resolution.started + GIVE_UP {
+            self.stats.resolutions_unanswered += 1;
+            self.end_resolution(id);
+            return;
+        }
+        let target = resolution.target;
+        self.push(Output::Notice(Notice::ResolutionRetry { target }));
+        self.send_resolution(id);
+    }
+
+    pub(crate) fn end_resolution(&mut self, id: ResolutionId) -> Option<IpAddr> {
+        let mut resolution = self.resolutions.try_remove(id.key())?;
+        self.timers.disarm(&mut resolution.timer, Timer::Resolution(id));
+        self.pending.remove(&resolution.request_id);
+        self.resolving.remove(&resolution.target);
+        Some(resolution.target)
+    }
+
+    /// A reply to our request, or an error about it.
+    pub(crate) fn on_resolution_reply(
+        &mut self,
+        id: ResolutionId,
+        interface: InterfaceId,
+        source: IpAddr,
+        reply: &Packet,
+    ) {
+        let Some(resolution) = self.resolutions.get(id.key()) else { return };
+        let target = resolution.target;
+        let exchange = match &reply.message {
+            Message::ResolutionReply(exchange) if reply.destination_protocol == Some(target) => exchange,
+            Message::ErrorIndication { code: ErrorCode::ProtocolAddressUnreachable, .. } => {
+                self.end_resolution(id);
+                return self.add_negative_shortcut(interface, target);
+            }
+            Message::ErrorIndication { .. } => {
+                self.end_resolution(id);
+                return;
+            }
+            _ => {
+                self.stats.replies_from_stranger += 1;
+                return;
+            }
+        };
+        self.end_resolution(id);
+        let Some(cie) = exchange.cies.first().filter(|c| c.code == CieCode::Success) else {
+            self.stats.resolutions_refused += 1;
+            return;
+        };
+        let Some(gateway) = cie.protocol.or(reply.destination_protocol) else { return };
+        let Some(claimed) = cie.nbma else {
+            self.stats.resolutions_refused += 1;
+            return;
+        };
+        let afi = afi_of(target);
+        if afi_of(gateway) != afi {
+            return;
+        }
+        // Behind NAT the peer's claimed address is of no use: the extension knows the outer one, or the packet
+        // itself does, if it did not come through one of our servers.
+        let translated =
+            nat_entries(&reply.extensions).iter().find(|c| c.protocol == Some(gateway)).and_then(|c| c.nbma);
+        let forwarded = has_record(
+            &reply.extensions,
+            |b| matches!(b, ExtensionBody::ReverseTransitNhs(r) if !r.is_empty()),
+        );
+        let nbma = translated.unwrap_or_else(|| {
+            if forwarded || self.is_nhs_address(interface, source) { claimed } else { source }
+        });
+        let seconds = if cie.holding_time == 0 { self.holdtime(interface, afi) } else { cie.holding_time };
+        let holding = Duration::from_secs(u64::from(seconds));
+        let prefix = self.usable_prefix(target, cie.prefix_length);
+        let binding = Binding {
+            kind: CacheType::Dynamic,
+            origin: Origin::Resolved,
+            nbma: Some(nbma),
+            nat: Some(nbma),
+            claimed: Some(claimed),
+            mtu: cie.mtu,
+            holding: Some(holding),
+        };
+        self.stats.resolutions_answered += 1;
+        // A gateway that we know better (it registered here, or is configured) stays as it is.
+        let bound =
+            self.bind(interface, gateway, binding).ok().or_else(|| self.find_cache(interface, gateway));
+        let Some(entry) = bound else { return };
+        self.add_shortcut(prefix, target, entry, holding);
+    }
+
+    /// The prefix of a reply, narrowed to the route that the traffic takes today: a shortcut must not attract
+    /// what goes elsewhere.
+    fn usable_prefix(&self, target: IpAddr, prefix_length: u8) -> ipnet::IpNet {
+        let full = host(target).prefix_len();
+        if prefix_length == 0 || prefix_length >= full {
+            return host(target);
+        }
+        let current = self.route_length(target).unwrap_or(0);
+        truncated(target, prefix_length.max(current))
+    }
+
+    /// Somebody asks for an address that is ours or lies behind us.
+    pub(crate) fn on_resolution_request(
+        &mut self,
+        interface: InterfaceId,
+        source: IpAddr,
+        request: Packet,
+        destination: Destination,
+    ) {
+        let (Some(source_nbma), Some(source_protocol), Some(target)) =
+            (request.source_nbma, request.source_protocol, request.destination_protocol)
+        else {
+            return self.refuse(source, "resolution request without addresses");
+        };
+        let Message::ResolutionRequest(exchange) = request.message else { return };
+        let afi = afi_of(target);
+        let Some(i) = self.interfaces.get(interface.key()) else { return };
+        let (Some(own_nbma), Some(own)) = (i.nbma, i.family(afi).protocol) else { return };
+        if !i.config.family(afi).shortcut {
+            self.stats.requests_not_answered += 1;
+            return;
+        }
+        let prefix_length = match destination {
+            Destination::OffNbma(route) if route.prefix_len() < SHORTEST_ANSWER => {
+                self.stats.requests_not_answered += 1;
+                return;
+            }
+            Destination::OffNbma(route) => route.prefix_len(),
+            _ => host(target).prefix_len(),
+        };
+        // The answer goes the way that is known now, normally through the hub, not the one about to be learned.
+        let Destination::Peer(next) = self.classify(Some(interface), source_protocol) else {
+            self.stats.requests_not_answered += 1;
+            return;
+        };
+        let Some((out, next_nbma)) = self.peer_address(next) else { return };
+
+        let nat = nat_entries(&request.extensions);
+        let forwarded = has_record(
+            &request.extensions,
+            |b| matches!(b, ExtensionBody::ForwardTransitNhs(r) if !r.is_empty()),
+        );
+        for cie in exchange.cies.iter().take(1) {
+            let protocol = cie.protocol.unwrap_or(source_protocol);
+            if afi_of(protocol) != afi {
+                continue;
+            }
+            let claimed = cie.nbma.unwrap_or(source_nbma);
+            let translated = nat.iter().find(|c| c.protocol == Some(protocol)).and_then(|c| c.nbma);
+            let nbma = translated.unwrap_or_else(|| {
+                if forwarded || self.is_nhs_address(interface, source) { claimed } else { source }
+            });
+            let seconds =
+                if cie.holding_time == 0 { self.holdtime(interface, afi) } else { cie.holding_time };
+            let binding = Binding {
+                kind: CacheType::Dynamic,
+                origin: Origin::Resolved,
+                nbma: Some(nbma),
+                nat: Some(nbma),
+                claimed: Some(claimed),
+                mtu: cie.mtu,
+                holding: Some(Duration::from_secs(u64::from(seconds))),
+            };
+            // Refused when we know the requester better already.
+            let _ = self.bind(interface, protocol, binding);
+        }
+
+        let mtu = self.advertised_mtu(interface);
+        let holdtime = self.holdtime(interface, afi);
+        let mut answer = station(own_nbma, own, mtu, holdtime);
+        answer.prefix_length = prefix_length;
+        let own_nat = self.own_nat_extension(interface, own);
+        let mut extensions = request.extensions;
+        extensions.retain(|e| !matches!(e.body, ExtensionBody::Authentication { .. }));
+        for extension in &mut extensions {
+            match &mut extension.body {
+                ExtensionBody::ResponderAddress(cies) => *cies = vec![station(own_nbma, own, mtu, holdtime)],
+                ExtensionBody::NatAddress(_) => extension.body = own_nat.body.clone(),
+                _ => {}
+            }
+        }
+        let reply = Packet {
+            nbma_family: request.nbma_family,
+            protocol_family: request.protocol_family,
+            hop_count: REPLY_HOPS,
+            flags: (request.flags & (flags::RESOLUTION_SOURCE_IS_ROUTER | flags::RESOLUTION_SOURCE_STABLE))
+                | flags::RESOLUTION_AUTHORITATIVE
+                | flags::RESOLUTION_DESTINATION_STABLE,
+            source_nbma: Some(source_nbma),
+            source_nbma_subaddress: request.source_nbma_subaddress,
+            source_protocol: Some(source_protocol),
+            destination_protocol: Some(target),
+            message: Message::ResolutionReply(Exchange {
+                request_id: exchange.request_id,
+                cies: vec![answer],
+            }),
+            extensions,
+        };
+        self.stats.resolutions_served += 1;
+        self.send(out, next_nbma, reply);
+    }
+}

@@ -1,0 +1,232 @@
+//! Shortcuts: prefixes with a direct path to the peer behind which they lie.
+//!
+//! A shortcut lives for the holding time of the reply. In its last third it is renewed, if packets use it.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use nhrp_config::Afi;
+
+use crate::Engine;
+use crate::ids::{CacheId, InterfaceId, ShortcutId};
+use crate::interface::afi_of;
+use crate::io::{NeighbourState, Nexthop, Output, Route};
+use crate::notice::Notice;
+use crate::prefix_table::host;
+use crate::routing::Destination;
+use crate::time::Instant;
+use crate::timers::Timer;
+
+/// A prefix with a direct path, or one that is known to be unreachable.
+#[derive(Debug)]
+pub(crate) struct Shortcut {
+    pub(crate) prefix: IpNet,
+    /// The address that was looked up; renewals ask for it again.
+    pub(crate) target: IpAddr,
+    /// The peer; none for a negative shortcut.
+    pub(crate) gateway: Option<CacheId>,
+    pub(crate) expires: Instant,
+    /// The route is announced.
+    announced: bool,
+    /// In the last third of its life: may be renewed.
+    expiring: bool,
+    timer: Option<Instant>,
+}
+
+impl Engine {
+    /// Takes a positive answer: new shortcut, or renewal of the one for the same prefix.
+    pub(crate) fn add_shortcut(
+        &mut self,
+        prefix: IpNet,
+        target: IpAddr,
+        gateway: CacheId,
+        holding: Duration,
+    ) {
+        self.put_shortcut(prefix, target, Some(gateway), holding);
+        if let Some(via) = self.cache.get(gateway.key()).map(|e| e.protocol) {
+            self.push(Output::Notice(Notice::ShortcutAdded { prefix, via }));
+        }
+    }
+
+    /// Takes "protocol address unreachable": packets to it are rejected here for as long as the own holding time.
+    pub(crate) fn add_negative_shortcut(&mut self, interface: InterfaceId, target: IpAddr) {
+        let holding = Duration::from_secs(u64::from(self.holdtime(interface, afi_of(target))));
+        self.put_shortcut(host(target), target, None, holding);
+    }
+
+    fn put_shortcut(&mut self, prefix: IpNet, target: IpAddr, gateway: Option<CacheId>, holding: Duration) {
+        let id = match self.shortcut_index.get(prefix) {
+            Some(id) => *id,
+            None => {
+                let shortcut = Shortcut {
+                    prefix,
+                    target,
+                    gateway: None,
+                    expires: self.now,
+                    announced: false,
+                    expiring: false,
+                    timer: None,
+                };
+                let id = ShortcutId::from_key(self.shortcuts.insert(shortcut));
+                self.shortcut_index.insert(prefix, id);
+                id
+            }
+        };
+        let Some(shortcut) = self.shortcuts.get_mut(id.key()) else { return };
+        let old_gateway = shortcut.gateway;
+        shortcut.target = target;
+        shortcut.gateway = gateway;
+        shortcut.expires = self.now + holding;
+        shortcut.expiring = false;
+        if old_gateway != gateway {
+            // The route leads elsewhere now and is announced again below.
+            shortcut.announced = false;
+        }
+        self.timers.arm(&mut shortcut.timer, Timer::Shortcut(id), self.now + holding * 2 / 3);
+        if let Some(old) = old_gateway.filter(|old| Some(*old) != gateway) {
+            self.unhook(old, id);
+        }
+        if let Some(gateway) = gateway {
+            let dependents = self.dependents.entry(gateway).or_default();
+            if !dependents.contains(&id) {
+                dependents.push(id);
+            }
+        }
+        self.announce(id);
+    }
+
+    fn unhook(&mut self, gateway: CacheId, id: ShortcutId) {
+        if let Some(dependents) = self.dependents.get_mut(&gateway) {
+            dependents.retain(|d| *d != id);
+            if dependents.is_empty() {
+                self.dependents.remove(&gateway);
+            }
+        }
+    }
+
+    pub(crate) fn shortcut_route(&self, shortcut: &Shortcut) -> Option<Route> {
+        let nexthop = match shortcut.gateway {
+            None => Nexthop::Reject,
+            Some(gateway) => {
+                let entry = self.cache.get(gateway.key()).filter(|e| e.installed)?;
+                if shortcut.prefix == host(entry.protocol) {
+                    // The peer's own address has its host route from the cache entry.
+                    return None;
+                }
+                let ifindex = self.interfaces.get(entry.interface.key())?.ifindex;
+                Nexthop::Gateway { address: entry.protocol, ifindex }
+            }
+        };
+        Some(Route { prefix: shortcut.prefix, nexthop, mtu: None })
+    }
+
+    /// Announces the route, or withdraws it when its peer cannot be reached.
+    fn announce(&mut self, id: ShortcutId) {
+        let Some(shortcut) = self.shortcuts.get(id.key()) else { return };
+        let route = self.shortcut_route(shortcut);
+        let (announced, prefix) = (shortcut.announced, shortcut.prefix);
+        if let Some(shortcut) = self.shortcuts.get_mut(id.key()) {
+            shortcut.announced = route.is_some();
+        }
+        match route {
+            Some(route) if !announced => self.push(Output::RouteAdd(route)),
+            None if announced => self.push(Output::RouteDelete { prefix }),
+            _ => {}
+        }
+    }
+
+    /// A peer became reachable or unreachable: so do the prefixes behind it.
+    pub(crate) fn shortcuts_follow(&mut self, gateway: CacheId) {
+        for id in self.dependents.get(&gateway).cloned().unwrap_or_default() {
+            self.announce(id);
+        }
+    }
+
+    pub(crate) fn drop_shortcuts_via(&mut self, gateway: CacheId, reason: &str) {
+        for id in self.dependents.get(&gateway).cloned().unwrap_or_default() {
+            self.remove_shortcut(id, reason);
+        }
+    }
+
+    pub(crate) fn remove_shortcut(&mut self, id: ShortcutId, reason: &str) {
+        let Some(mut shortcut) = self.shortcuts.try_remove(id.key()) else { return };
+        self.timers.disarm(&mut shortcut.timer, Timer::Shortcut(id));
+        self.shortcut_index.remove(shortcut.prefix);
+        if let Some(gateway) = shortcut.gateway {
+            self.unhook(gateway, id);
+        }
+        if shortcut.announced {
+            self.push(Output::RouteDelete { prefix: shortcut.prefix });
+        }
+        self.push(Output::Notice(Notice::ShortcutRemoved {
+            prefix: shortcut.prefix,
+            reason: reason.to_owned(),
+        }));
+    }
+
+    pub(crate) fn on_shortcut_timer(&mut self, id: ShortcutId) {
+        let Some(shortcut) = self.shortcuts.get_mut(id.key()) else { return };
+        shortcut.timer = None;
+        if self.now >= shortcut.expires {
+            return self.remove_shortcut(id, "holding time is over");
+        }
+        shortcut.expiring = true;
+        let (at, gateway, target) = (shortcut.expires, shortcut.gateway, shortcut.target);
+        self.timers.arm(&mut shortcut.timer, Timer::Shortcut(id), at);
+        let Some(gateway) = gateway else { return };
+        if self.cache.get(gateway.key()).is_some_and(|e| e.used) {
+            self.resolve(target);
+        } else {
+            // Whether packets use it is not known. As a stale entry, the next packet makes the kernel ask.
+            self.ask_for_use(gateway);
+        }
+    }
+
+    fn ask_for_use(&mut self, gateway: CacheId) {
+        if self.neighbour_of(gateway).is_some_and(|n| n.state == NeighbourState::Reachable) {
+            self.write_neighbour(gateway, Some(NeighbourState::Stale));
+        }
+    }
+
+    /// The kernel says that packets go to this peer: what is about to expire behind it is renewed.
+    pub(crate) fn renew_shortcuts_via(&mut self, gateway: CacheId) {
+        for id in self.dependents.get(&gateway).cloned().unwrap_or_default() {
+            if let Some(shortcut) = self.shortcuts.get(id.key())
+                && shortcut.expiring
+            {
+                self.resolve(shortcut.target);
+            }
+        }
+    }
+
+    /// A route changed: shortcuts below it whose traffic would no longer go to a peer have lost their ground.
+    /// Others, and those that a covering route does not touch, stay.
+    pub(crate) fn revalidate_shortcuts(&mut self, prefix: IpNet) {
+        if self.shortcuts.is_empty() {
+            return;
+        }
+        let below: Vec<ShortcutId> =
+            self.shortcut_index.within(prefix).into_iter().map(|(_, id)| *id).collect();
+        for id in below {
+            let Some(shortcut) = self.shortcuts.get(id.key()) else { continue };
+            if !matches!(self.classify(None, shortcut.target), Destination::Peer(_)) {
+                self.remove_shortcut(id, "no route through the NBMA network any more");
+            }
+        }
+    }
+
+    /// `clear … nhrp shortcut`.
+    pub(crate) fn clear_shortcuts(&mut self, afi: Afi) -> usize {
+        let ids: Vec<ShortcutId> = self
+            .shortcuts
+            .iter()
+            .filter(|(_, s)| afi_of(s.prefix.addr()) == afi)
+            .map(|(key, _)| ShortcutId::from_key(key))
+            .collect();
+        for id in &ids {
+            self.remove_shortcut(*id, "cleared");
+        }
+        ids.len()
+    }
+}

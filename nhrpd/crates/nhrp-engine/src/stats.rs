@@ -1,0 +1,81 @@
+//! Counters since the start: plain integers that the daemon reads.
+
+use nhrp_wire::PacketType;
+use serde::Serialize;
+
+/// What happened how often.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Stats {
+    /// Packets received, by type number minus one.
+    pub packets_received: [u64; 8],
+    /// Packets sent, by type number minus one.
+    pub packets_sent: [u64; 8],
+    /// Packets that could not be decoded (also counted as refused).
+    pub packets_malformed: u64,
+    /// Packets that were not handled: malformed, for an interface without NHRP, without password …
+    pub packets_refused: u64,
+    /// Packets without the interface's password.
+    pub authentication_failures: u64,
+    /// Packets for an address to which there is no way.
+    pub packets_unreachable: u64,
+    /// Packets sent on as transit NHS.
+    pub forwarded: u64,
+    /// Packets that had no hop left.
+    pub hop_count_exceeded: u64,
+    /// Packets that came back to us.
+    pub loops_detected: u64,
+    /// Packets that were too long to be written.
+    pub encode_errors: u64,
+    /// Registration requests answered.
+    pub registrations_served: u64,
+    /// Own registrations accepted by an NHS.
+    pub registrations_accepted: u64,
+    /// Resolution requests answered.
+    pub resolutions_served: u64,
+    /// Own resolution requests answered.
+    pub resolutions_answered: u64,
+    /// Own resolution requests answered with a refusal.
+    pub resolutions_refused: u64,
+    /// Own resolution requests given up.
+    pub resolutions_unanswered: u64,
+    /// Resolution requests not answered: no `shortcut`, too short a route, requester unknown.
+    pub requests_not_answered: u64,
+    /// Replies to nothing that was asked.
+    pub replies_unexpected: u64,
+    /// Replies from somebody who was not asked.
+    pub replies_from_stranger: u64,
+    /// Traffic indications sent.
+    pub indications_sent: u64,
+    /// Traffic indications not sent, because the same was sent a moment ago.
+    pub indications_suppressed: u64,
+    /// Traffic indications received.
+    pub indications_received: u64,
+    /// Error indications sent.
+    pub errors_sent: u64,
+    /// Error indications not sent because of their rate.
+    pub errors_suppressed: u64,
+    /// Error indications received.
+    pub errors_received: u64,
+    /// Purge requests and replies, not acted upon.
+    pub purges_ignored: u64,
+    /// Neighbour entries that the kernel had lost.
+    pub neighbours_repaired: u64,
+    /// Bindings refused because the cache is full.
+    pub limit_cache: u64,
+    /// Resolutions not started because too many are under way.
+    pub limit_resolutions: u64,
+}
+
+impl Stats {
+    pub(crate) fn sent(&mut self, kind: PacketType) {
+        if let Some(counter) = self.packets_sent.get_mut(kind as usize - 1) {
+            *counter += 1;
+        }
+    }
+
+    pub(crate) fn received(&mut self, kind: PacketType) {
+        if let Some(counter) = self.packets_received.get_mut(kind as usize - 1) {
+            *counter += 1;
+        }
+    }
+}
