@@ -74,8 +74,13 @@ fn ipv6_nothing() -> Vec<u8> {
 pub(crate) fn all() -> Vec<(&'static str, Packet)> {
     let purge = exchange(0xFFFF_FFFF, &[cie("192.0.2.1", "10.255.255.1"), cie("192.0.2.9", "10.1.9.0")]);
     let refused = Cie { code: CieCode::NoBinding, holding_time: 0, ..Cie::default() };
-    let odd =
-        Cie { code: CieCode::Other(200), nbma_subaddress: vec![1, 2, 3], ..cie("192.0.2.7", "10.0.0.7") };
+    // No protocol address behind the subaddress: tshark 4.0 would look for it in the subaddress.
+    let odd = Cie {
+        code: CieCode::Other(200),
+        nbma_subaddress: vec![1, 2, 3],
+        protocol: None,
+        ..cie("192.0.2.7", "10.0.0.7")
+    };
     let mut contained = Vec::new();
     v4(Message::PurgeRequest(purge.clone())).encode(&mut contained).unwrap();
     vec![
@@ -153,7 +158,7 @@ pub(crate) fn all() -> Vec<(&'static str, Packet)> {
                     cie("192.0.2.5", "10.255.255.5"),
                 ])))
         }),
-        ("subaddresses, unknown code, no entries behind it", {
+        ("subaddresses and unknown code", {
             let mut packet = v4(Message::RegistrationReply(exchange(10, &[odd])));
             packet.source_nbma_subaddress = vec![9, 8, 7, 6, 5];
             packet
