@@ -376,6 +376,25 @@ impl Engine {
         }
     }
 
+    pub(crate) fn on_adopted(&mut self, ifindex: u32, protocol: IpAddr, nbma: IpAddr) {
+        let Some(interface) = self.interface_by_index(ifindex) else { return };
+        if self.find_cache(interface, protocol).is_some() {
+            // What is known by now is newer.
+            return;
+        }
+        let seconds = self.holdtime(interface, afi_of(protocol));
+        let binding = Binding {
+            kind: CacheType::Dynamic,
+            origin: Origin::Registered,
+            nbma: Some(nbma),
+            claimed: Some(nbma),
+            holding: Some(Duration::from_secs(u64::from(seconds))),
+            ..Binding::default()
+        };
+        // Refused only if the table is full, which is told and counted.
+        let _ = self.bind(interface, protocol, binding);
+    }
+
     pub(crate) fn on_neighbour(&mut self, ifindex: u32, protocol: IpAddr, event: NeighbourEvent) {
         let Some(interface) = self.interface_by_index(ifindex) else { return };
         let Some(id) = self.find_cache(interface, protocol) else { return };

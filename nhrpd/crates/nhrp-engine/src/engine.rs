@@ -141,6 +141,7 @@ impl Engine {
             }
             Input::RouteDeleted { prefix } => self.on_route_deleted(prefix),
             Input::Neighbour { ifindex, protocol, event } => self.on_neighbour(ifindex, protocol, event),
+            Input::Adopted { ifindex, protocol, nbma } => self.on_adopted(ifindex, protocol, nbma),
             Input::Packet { ifindex, source, octets } => self.on_packet(ifindex, source, &octets),
             Input::Flow { ifindex, octets } => self.on_flow(ifindex, &octets),
             Input::Resolved { token, addresses } => self.on_resolved(token, addresses),

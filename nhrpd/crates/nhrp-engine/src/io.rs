@@ -74,6 +74,16 @@ pub enum Input {
         /// What it says.
         event: NeighbourEvent,
     },
+    /// A neighbour entry that an earlier life of this daemon left in the kernel. It is taken as a registered
+    /// client until its holding time is over, so that a restart interrupts nobody.
+    Adopted {
+        /// Kernel's interface index.
+        ifindex: u32,
+        /// Overlay address.
+        protocol: IpAddr,
+        /// NBMA address.
+        nbma: IpAddr,
+    },
     /// An NHRP packet arrived.
     Packet {
         /// Interface on which it arrived.

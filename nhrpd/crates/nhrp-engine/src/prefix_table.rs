@@ -56,6 +56,10 @@ impl<T> PrefixTable<T> {
         }
     }
 
+    pub(crate) fn prefixes(&self) -> Vec<IpNet> {
+        self.v4.keys().map(IpNet::V4).chain(self.v6.keys().map(IpNet::V6)).collect()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.v4.len() + self.v6.len()
     }

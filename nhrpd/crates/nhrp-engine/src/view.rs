@@ -207,6 +207,25 @@ impl Engine {
         })
     }
 
+    /// Interfaces that exist, with their addresses: for the comparison with a zebra that starts anew.
+    pub fn links(&self) -> impl Iterator<Item = (u32, impl Iterator<Item = IpNet> + '_)> + '_ {
+        self.interfaces
+            .iter()
+            .filter(|(_, i)| i.ifindex != 0)
+            .map(|(_, i)| (i.ifindex, i.addresses.iter().map(|(address, _)| *address)))
+    }
+
+    /// Prefixes of the routes that zebra told: for the same comparison.
+    #[must_use]
+    pub fn known_routes(&self) -> Vec<IpNet> {
+        self.routes.prefixes()
+    }
+
+    /// GRE interfaces.
+    pub fn gre_interfaces(&self) -> impl Iterator<Item = u32> + '_ {
+        self.interfaces.iter().filter(|(_, i)| i.gre && i.ifindex != 0).map(|(_, i)| i.ifindex)
+    }
+
     /// Sizes of the tables, for tests of bounds and for `show memory`: cache, shortcuts, resolutions, routes, timers.
     #[must_use]
     pub fn sizes(&self) -> [usize; 5] {
