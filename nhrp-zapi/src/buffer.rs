@@ -92,7 +92,11 @@ impl<'a> Reader<'a> {
     /// A family octet that must be IPv4 or IPv6.
     pub(crate) fn family(&mut self, field: &'static str) -> Result<u8, DecodeError> {
         let family = self.u8(field)?;
-        if family == AF_INET || family == AF_INET6 { Ok(family) } else { Err(self.invalid(field, 1, family.into())) }
+        if family == AF_INET || family == AF_INET6 {
+            Ok(family)
+        } else {
+            Err(self.invalid(field, 1, family.into()))
+        }
     }
 
     /// An address of a family that [`Reader::family`] returned.
@@ -105,7 +109,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Joins an address and the prefix length just read.
-    pub(crate) fn prefix(&self, field: &'static str, address: IpAddr, length: u8) -> Result<IpNet, DecodeError> {
+    pub(crate) fn prefix(
+        &self,
+        field: &'static str,
+        address: IpAddr,
+        length: u8,
+    ) -> Result<IpNet, DecodeError> {
         IpNet::new(address, length).map_err(|_| self.invalid(field, 1, length.into()))
     }
 

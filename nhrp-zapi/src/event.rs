@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 
 use crate::{
-    Capabilities, Epoch, Gre, Interface, InterfaceAddress, InterfaceRef, Neighbour, RedistributedRoute, Release,
-    RouterId, Vrf, WithdrawnRoute,
+    Capabilities, Epoch, Gre, Interface, InterfaceAddress, InterfaceRef, Neighbour, RedistributedRoute,
+    Release, RouterId, Vrf, WithdrawnRoute,
 };
 
 /// Something zebra said or something that happened to the connection.
@@ -100,6 +100,9 @@ pub enum ZebraError {
         /// What zebra did instead.
         found: String,
     },
+    /// `--zebra-release` names a release that this daemon does not speak.
+    #[error("{0}; correct --zebra-release, or remove it to detect the release")]
+    Unsupported(#[from] crate::ReleaseError),
     /// Neither probe was answered as any known release does.
     #[error(
         "zebra at {} answers as no known FRR release (8.4 to 10.7): {found}; \

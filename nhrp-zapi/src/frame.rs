@@ -124,8 +124,7 @@ pub(crate) fn put_frame(out: &mut Vec<u8>, header: Header, fill: impl FnOnce(&mu
 mod tests {
     use super::*;
 
-    const HELLO_8_4: [u8; 19] =
-        [0, 0x13, 0xfe, 6, 0, 0, 0, 0, 0, 0x12, 0x0c, 0, 0, 0, 0, 0, 0, 0, 0];
+    const HELLO_8_4: [u8; 19] = [0, 0x13, 0xfe, 6, 0, 0, 0, 0, 0, 0x12, 0x0c, 0, 0, 0, 0, 0, 0, 0, 0];
 
     #[test]
     fn frames_come_whole_however_the_stream_is_cut() {
@@ -147,11 +146,9 @@ mod tests {
 
     #[test]
     fn what_is_no_frame_is_an_error() {
-        for (octet, value, error) in [
-            (1, 9, FrameError::Length(9)),
-            (2, 255, FrameError::Marker(255)),
-            (3, 5, FrameError::Version(5)),
-        ] {
+        for (octet, value, error) in
+            [(1, 9, FrameError::Length(9)), (2, 255, FrameError::Marker(255)), (3, 5, FrameError::Version(5))]
+        {
             let mut bytes = HELLO_8_4;
             bytes[octet] = value;
             let mut frames = FrameBuffer::default();

@@ -1,8 +1,8 @@
 //! The API of the FRR zebra daemon (ZAPI), releases 8.4 to 10.7, as nhrpd uses it.
 //!
 //! Owns everything between a Unix socket and typed values: the numbers and layouts of each release
-//! ([`ReleaseTable`]), framing and codec (`Message`, [`Request`]), the session with its probe of the release
-//! ([`ZebraClient`], no socket, no clock) and the tokio adapter ([`ZebraClient`]). Never decides what a route or a
+//! ([`ReleaseTable`]), framing and codec ([`Message`], [`Request`]), the session with its probe of the release
+//! ([`Session`], no socket, no clock) and the tokio adapter ([`ZebraClient`]). Never decides what a route or a
 //! neighbour means: that is the daemon's business.
 //!
 //! ZAPI has no version negotiation worth the name: the header says version 6 in every release while command
@@ -11,12 +11,15 @@
 
 mod buffer;
 mod client;
+mod encode;
 mod error;
 mod event;
 mod frame;
+mod message;
 mod release;
 mod request;
 mod route;
+mod session;
 mod statistics;
 mod table;
 mod types;
@@ -25,12 +28,14 @@ pub use client::{Backoff, Options, ZebraClient};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
 pub use event::{DisconnectReason, Event, ZebraError};
 pub use frame::{FrameBuffer, FrameError, Header, MAX_REQUEST};
+pub use message::{Decoded, Message};
 pub use release::{Epoch, Release, ReleaseError, release_in_text};
 pub use request::Request;
 pub use route::{RedistributedRoute, RibNexthop, Route, RouteNexthop, WithdrawnRoute};
+pub use session::{Session, SessionError};
 pub use statistics::Statistics;
 pub use table::{Command, ReleaseTable};
 pub use types::{
-    Afi, Capabilities, Gre, Interface, InterfaceAddress, InterfaceChange, InterfaceFlags, InterfaceRef, LinkType,
-    Neighbour, NeighbourKind, NeighbourState, RouterId, VRF_DEFAULT, Vrf, VrfBackend,
+    Afi, Capabilities, Gre, Interface, InterfaceAddress, InterfaceChange, InterfaceFlags, InterfaceRef,
+    LinkType, Neighbour, NeighbourKind, NeighbourState, RouterId, VRF_DEFAULT, Vrf, VrfBackend,
 };

@@ -111,8 +111,7 @@ impl FromStr for Release {
     /// Reads `10.3`, `8.4.4`, and what packagers append: `10.7.0-dev`, `8.4.4-1.1~deb12u1`, `10.3.1_git`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let syntax = || ReleaseError::Syntax(text.to_owned());
-        let numbers =
-            text.trim().split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap_or_default();
+        let numbers = text.trim().split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap_or_default();
         let mut parts = numbers.trim_end_matches('.').split('.');
         let mut number = || parts.next().map(str::parse::<u16>);
         let major = number().ok_or_else(syntax)?.map_err(|_| syntax())?;

@@ -9,6 +9,8 @@ pub struct Statistics {
     sent: [u64; Command::ALL.len()],
     /// Sessions opened: HELLO answered.
     pub connections: u64,
+    /// Sessions that ended other than by [`crate::ZebraClient::close`].
+    pub disconnections: u64,
     /// Attempts that found no zebra, or no usable one.
     pub failed_attempts: u64,
     /// Messages with a number that this crate does not know; skipped.
@@ -37,6 +39,7 @@ impl Default for Statistics {
             received: [0; Command::ALL.len()],
             sent: [0; Command::ALL.len()],
             connections: 0,
+            disconnections: 0,
             failed_attempts: 0,
             unknown: 0,
             ignored: 0,

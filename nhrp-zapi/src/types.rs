@@ -19,6 +19,23 @@ pub enum Afi {
     Ip6,
 }
 
+impl Afi {
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Self::Ip => 1,
+            Self::Ip6 => 2,
+        }
+    }
+
+    pub(crate) fn from_number(number: u16) -> Option<Self> {
+        match number {
+            1 => Some(Self::Ip),
+            2 => Some(Self::Ip6),
+            _ => None,
+        }
+    }
+}
+
 /// What zebra says about itself in answer to HELLO. A field that the release does not send is `None`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
