@@ -8,7 +8,10 @@
 //! This is the only crate of the project with `unsafe`: system calls that no safe wrapper offers.
 
 pub mod link;
+mod mmsg;
 pub mod neighbour;
+mod netlink;
 pub mod nflog;
 pub mod packet_socket;
+mod sockopt;
 pub mod sysctl;
