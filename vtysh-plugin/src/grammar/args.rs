@@ -29,8 +29,9 @@ impl<'a> Args<'a> {
         self.get(name).map(str::to_owned)
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.get(name).is_some()
+    /// This keyword is part of the line.
+    pub(super) fn has(&self, keyword: &str) -> bool {
+        self.steps.iter().any(|step| step.is_keyword(keyword))
     }
 
     /// The line began without `no`.

@@ -31,6 +31,11 @@ impl Step {
     pub(super) fn name(&self) -> &'static str {
         self.token.name
     }
+
+    /// It is this keyword.
+    pub(super) fn is_keyword(&self, keyword: &str) -> bool {
+        self.token.kind == Kind::Keyword && self.token.label == keyword
+    }
 }
 
 /// The best of all commands.

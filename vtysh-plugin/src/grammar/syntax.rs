@@ -32,7 +32,7 @@ pub(super) struct Token {
     pub(super) kind: Kind,
     /// As written in the syntax.
     pub(super) label: &'static str,
-    /// Name of the capture; the label without one.
+    /// Name of the capture; without one the label, or nothing for a keyword, so that no name is a keyword by chance.
     pub(super) name: &'static str,
 }
 
@@ -153,7 +153,7 @@ impl Parser {
     fn token(&mut self) -> Result<Ast, SyntaxError> {
         let label = self.take_while(|character| !" <>[]{}|$".contains(character));
         let Some(kind) = kind_of(label) else { return self.error() };
-        let name = self.name()?.unwrap_or(label);
+        let name = self.name()?.unwrap_or(if kind == Kind::Keyword { "" } else { label });
         Ok(Ast::Token(Token { kind, label, name }))
     }
 }
@@ -179,7 +179,7 @@ fn kind_of(label: &str) -> Option<Kind> {
 /// Gives the unnamed tokens below `ast` a name.
 fn rename(ast: &mut Ast, name: &'static str) {
     match ast {
-        Ast::Token(token) if token.name == token.label => token.name = name,
+        Ast::Token(token) if token.name.is_empty() || token.name == token.label => token.name = name,
         Ast::Token(_) => {}
         Ast::Sequence(items) | Ast::Choice(items) | Ast::Set(items) => {
             items.iter_mut().for_each(|item| rename(item, name));
