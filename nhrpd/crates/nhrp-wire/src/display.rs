@@ -92,11 +92,20 @@ impl Display for Address {
     }
 }
 
+/// Octets in hexadecimal; long ones are cut, since their sender chooses their length.
 struct Hex<'a>(&'a [u8]);
+
+impl Hex<'_> {
+    const SHOWN: usize = 32;
+}
 
 impl Display for Hex<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+        self.0.iter().take(Self::SHOWN).try_for_each(|octet| write!(f, "{octet:02x}"))?;
+        match self.0.len() {
+            0..=Self::SHOWN => Ok(()),
+            length => write!(f, "... ({length} octets)"),
+        }
     }
 }
 

@@ -6,14 +6,16 @@ mod support;
 use nhrp_wire::{
     CieCode, ErrorCode, ExtensionBody, ExtensionType, Family, Message, Packet, PacketType, checksum, flags,
 };
-use support::{golden, golden_named};
+use support::{answers, golden, golden_named};
 
 #[test]
 fn all_decode_and_encode_to_the_same_octets() {
     let packets = golden();
     assert_eq!(packets.len(), 31);
-    // There is no exception: all 31 come back octet for octet.
-    for golden in packets {
+    let answers = answers();
+    assert_eq!(answers.len(), 14);
+    // There is no exception: all come back octet for octet.
+    for golden in packets.into_iter().chain(answers) {
         let packet =
             Packet::decode(&golden.octets).unwrap_or_else(|error| panic!("{}: {error}", golden.name));
         let mut octets = Vec::new();
@@ -81,6 +83,29 @@ fn entries_of_a_reply_through_nat() {
     assert_eq!(nat[1].protocol, Some([10, 255, 255, 4].into()));
     let responder = packet.extension(ExtensionType::ResponderAddress).unwrap().body.cies().unwrap();
     assert_eq!(responder[0].nbma, Some([10, 2, 1, 2].into()));
+}
+
+/// Codes, unknown extensions and missing extensions in FRR's answers.
+#[test]
+fn answers_say_what_frr_was_asked_to_say() {
+    let answer = |name: &str| {
+        let octets = answers().into_iter().find(|x| x.name == name).unwrap().octets;
+        Packet::decode(&octets).unwrap()
+    };
+    let code = |name| answer(name).message.exchange().unwrap().cies[0].code;
+    assert_eq!(code("registration-for-hub-own-address"), CieCode::AdministrativelyProhibited);
+    assert_eq!(code("registration-plen-24-non-unique"), CieCode::BindingNotUnique);
+    assert_eq!(answer("registration-two-cies").message.exchange().unwrap().cies.len(), 2);
+    assert!(answer("registration-no-ext").extensions.is_empty());
+    for (name, compulsory) in [
+        ("registration-unknown-compulsory-ext-0x8064", true),
+        ("registration-unknown-non-compulsory-ext-0x0064", false),
+    ] {
+        let packet = answer(name);
+        let unknown = packet.extension(ExtensionType::Other(0x64)).unwrap();
+        assert_eq!(unknown.compulsory, compulsory);
+        assert_eq!(unknown.body, ExtensionBody::Unknown { kind: 0x64, data: b"abcd".to_vec() });
+    }
 }
 
 #[test]

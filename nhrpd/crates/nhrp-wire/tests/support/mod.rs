@@ -10,9 +10,17 @@ pub(crate) struct Golden {
     pub(crate) octets: Vec<u8>,
 }
 
-/// All golden packets, in the order of the file.
+/// The packets captured between nhrpd daemons of FRR, in the order of the file.
 pub(crate) fn golden() -> Vec<Golden> {
-    let text = include_str!("../../../../../tests/golden/nhrp-packets.txt");
+    parse(include_str!("../../../../../tests/golden/nhrp-packets.txt"))
+}
+
+/// Answers of FRR to requests that FRR itself does not send.
+pub(crate) fn answers() -> Vec<Golden> {
+    parse(include_str!("../../../../../tests/golden/nhrp-answers.txt"))
+}
+
+fn parse(text: &str) -> Vec<Golden> {
     let mut packets: Vec<Golden> = Vec::new();
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {

@@ -1,0 +1,75 @@
+//! The committed fuzz corpora, replayed on stable with the fuzz targets' own checks.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+#[path = "../../../../tests/fuzz/src/lib.rs"]
+mod oracle;
+mod support;
+
+use std::fs;
+use std::path::PathBuf;
+
+use support::{golden, samples};
+
+fn fuzz_folder(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../tests/fuzz").join(name)
+}
+
+/// Name and contents of each file in a folder of tests/fuzz, by name.
+fn files(folder: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = fuzz_folder(folder);
+    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut files: Vec<_> = entries
+        .map(|entry| {
+            let entry = entry.unwrap();
+            (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+/// The seeds as they should be: golden packets and samples.
+fn seeds() -> Vec<(String, Vec<u8>)> {
+    let golden = golden().into_iter().map(|x| (format!("golden-{}", x.name), x.octets));
+    let samples = samples::all().into_iter().map(|(name, packet)| {
+        let mut octets = Vec::new();
+        packet.encode(&mut octets).unwrap();
+        (format!("sample-{}", name.replace(", ", "-").replace(' ', "-").to_lowercase()), octets)
+    });
+    let mut seeds: Vec<_> = golden.chain(samples).collect();
+    seeds.sort();
+    seeds
+}
+
+#[test]
+fn seeds_are_the_golden_packets_and_the_samples() {
+    assert!(
+        files("seeds") == seeds(),
+        "tests/fuzz/seeds is out of date: cargo test -p nhrp-wire --test corpus -- --ignored write_seeds"
+    );
+}
+
+#[test]
+#[ignore = "writes tests/fuzz/seeds"]
+fn write_seeds() {
+    let folder = fuzz_folder("seeds");
+    fs::create_dir_all(&folder).unwrap();
+    for (name, _) in files("seeds") {
+        fs::remove_file(folder.join(name)).unwrap();
+    }
+    for (name, octets) in seeds() {
+        fs::write(folder.join(name), octets).unwrap();
+    }
+}
+
+#[test]
+fn replay() {
+    for (target, check) in [("decode", oracle::decode as fn(&[u8])), ("roundtrip", oracle::roundtrip)] {
+        let corpus = files(&format!("corpus/{target}"));
+        assert!(!corpus.is_empty(), "no corpus for {target}");
+        for (name, octets) in corpus.into_iter().chain(files("seeds")) {
+            eprintln!("{target} {name}"); // the last one printed is the culprit
+            check(&octets);
+        }
+    }
+}
