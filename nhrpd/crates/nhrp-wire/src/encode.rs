@@ -25,12 +25,13 @@ pub struct EncodeError {
 impl Packet {
     /// Appends the packet to `out`, with size, checksum, extension offset and, if there are extensions, End.
     ///
+    /// An unknown extension with a number that has a body of its own is written as told, and read back as that.
+    ///
     /// # Errors
     /// [`EncodeError`] when something is too long for its field, an address is of another family than the packet
     /// says, or an unknown extension has the number of End; `out` is then as before.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let start = out.len();
-        out.reserve(self.encoded_len());
         if let Err(error) = self.write(out) {
             out.truncate(start);
             return Err(error);
@@ -80,6 +81,7 @@ impl Packet {
 
     fn write(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let size = length16(self.encoded_len(), field::PKTSZ)?;
+        out.reserve(usize::from(size));
         let extension_offset = match self.extensions.as_slice() {
             [] => 0,
             _ => length16(self.mandatory_end(), field::EXTOFF)?,
