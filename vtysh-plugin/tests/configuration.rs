@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 #[path = "../examples/vty_standalone/handler.rs"]
-#[allow(dead_code, unreachable_pub, reason = "shared with the example")]
+#[allow(dead_code, reason = "shared with the example")]
 mod handler;
 
 use handler::Standalone;

@@ -13,21 +13,21 @@ use vtysh_plugin::{
 };
 
 /// Configuration, and the name by which FRR is called.
-pub struct Standalone {
+pub(crate) struct Standalone {
     /// NHRP's part.
-    pub config: Config,
+    pub(crate) config: Config,
     /// The library's part.
-    pub library: LibraryConfig,
+    pub(crate) library: LibraryConfig,
     /// As in `frr version X`.
-    pub version: String,
+    pub(crate) version: String,
     /// Interfaces that exist and so cannot be deleted.
-    pub active: Vec<String>,
+    pub(crate) active: Vec<String>,
     release: Release,
 }
 
 impl Standalone {
     /// An empty configuration under this version.
-    pub fn new(version: &str) -> Self {
+    pub(crate) fn new(version: &str) -> Self {
         Self {
             config: Config::default(),
             library: LibraryConfig::default(),
@@ -38,7 +38,7 @@ impl Standalone {
     }
 
     /// `show running-config`
-    pub fn running_config(&self) -> String {
+    pub(crate) fn running_config(&self) -> String {
         let options = RenderOptions::vtysh(self.release.major.into(), self.release.minor.into());
         running_config(&RunningConfig {
             version: &self.version,
