@@ -1,2 +1,139 @@
 //! cargo lab: real kernels, real FRR, real strongSwan around nhrpd.
-fn main() {}
+//!
+//! The same program is the driver on the developer's machine ([`host`]) and the runner inside the kernel
+//! under test ([`guest`]). Scenarios ([`scenarios`]) are Rust code over nodes, captures and the judge.
+
+mod capture;
+mod dmvpn;
+mod failure;
+mod frr;
+mod guest;
+mod host;
+mod judge;
+mod mix;
+mod net;
+mod plan;
+mod release;
+mod scenarios;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::host::{native, uml, verbs};
+use crate::mix::{Kind, Mix};
+use crate::plan::Backend;
+use crate::release::Release;
+
+/// Real kernels, real FRR and real strongSwan around nhrpd.
+#[derive(Parser)]
+#[command(name = "cargo lab", bin_name = "cargo lab")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Watch two spokes find each other over a kernel's mGRE tunnel
+    Demo(Options),
+    /// Run every test: cargo's, then every scenario; or only the scenarios whose line contains a NAME
+    Test {
+        #[command(flatten)]
+        options: Options,
+        /// Part of a scenario's line, such as `shortcut`, `FRR 8.4` or `hub=ours`
+        names: Vec<String>,
+    },
+    /// The demo network left running, with a prompt on each node
+    Shell(Options),
+    /// List the scenarios
+    List,
+    /// Fetch and make everything that the other verbs need
+    Prepare(Options),
+    /// Inside the kernel under test
+    #[command(hide = true)]
+    Guest,
+    /// First process of the native back end
+    #[command(hide = true)]
+    NativeInit { tree: PathBuf, dir: PathBuf },
+    /// First process around User-mode Linux
+    #[command(hide = true)]
+    UmlInit {
+        cage: PathBuf,
+        kernel: PathBuf,
+        tree: PathBuf,
+        dir: PathBuf,
+        #[arg(long)]
+        terminal: bool,
+    },
+}
+
+#[derive(Args)]
+struct Options {
+    /// How to get a kernel with GRE; by default the running one if it can, else User-mode Linux
+    #[arg(long, value_enum)]
+    backend: Option<BackendName>,
+    /// FRR release: 8.4, 10.3 or 10.7 (default: 10.3; for `test` and `prepare` all)
+    #[arg(long)]
+    frr: Option<Release>,
+    /// Whose nhrpd runs: `ours`, `frr`, or by node: `hub=frr,s1=ours` (default: ours; for `test` all mixes)
+    #[arg(long)]
+    nhrpd: Option<Mix>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum BackendName {
+    Native,
+    Uml,
+    Qemu,
+}
+
+impl Options {
+    fn backend(&self) -> Option<Backend> {
+        self.backend.map(|name| match name {
+            BackendName::Native => Backend::Native,
+            BackendName::Uml => Backend::Uml,
+            BackendName::Qemu => Backend::Qemu,
+        })
+    }
+
+    fn release(&self) -> Release {
+        self.frr.unwrap_or(Release::V10_3)
+    }
+
+    fn mix(&self) -> Mix {
+        self.nhrpd.clone().unwrap_or_else(|| Mix::all(Kind::Ours))
+    }
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().verb {
+        Verb::Demo(options) => verbs::demo(options.backend(), options.release(), options.mix()),
+        Verb::Shell(options) => verbs::shell(options.backend(), options.release(), options.mix()),
+        Verb::Prepare(options) => verbs::prepare(options.backend(), options.frr),
+        Verb::List => {
+            verbs::list();
+            Ok(())
+        }
+        Verb::Test { options, names } => {
+            match verbs::test(options.backend(), options.frr, options.nhrpd.as_ref(), &names) {
+                Ok(true) => Ok(()),
+                Ok(false) => return ExitCode::FAILURE,
+                Err(failure) => Err(failure),
+            }
+        }
+        Verb::Guest => guest::run(),
+        Verb::NativeInit { tree, dir } => native::init(&tree, &dir),
+        Verb::UmlInit { cage, kernel, tree, dir, terminal } => {
+            uml::init(&cage, &kernel, &tree, &dir, terminal)
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            verbs::failed(&failure);
+            ExitCode::FAILURE
+        }
+    }
+}

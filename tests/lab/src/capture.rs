@@ -1,0 +1,53 @@
+//! Captures of the wire.
+//!
+//! Owns starting and stopping tcpdump. Never interprets a packet: that is the judge's work.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::failure::Result;
+use crate::net::{Node, Process, wait_until};
+
+/// A running capture.
+#[derive(Debug)]
+pub(crate) struct Capture {
+    tcpdump: Process,
+    file: PathBuf,
+}
+
+impl Capture {
+    /// Captures whole packets that match `filter` on one interface of a node, or, for the interface
+    /// `any`, every packet that comes *in* on any interface: on a router that is each packet once.
+    /// Returns when packets are being captured.
+    pub(crate) fn start(node: &Node, name: &str, interface: &str, filter: &str) -> Result<Self> {
+        let file = node.out().join(format!("{name}.pcap"));
+        let path = file.to_string_lossy().into_owned();
+        let mut command = vec!["tcpdump", "-n", "-U", "-s", "0", "--immediate-mode", "-Z", "root"];
+        if interface == "any" {
+            command.extend(["-Q", "in"]);
+        }
+        command.extend(["-i", interface, "-w", &path, filter]);
+        let mut tcpdump = node.spawn(&format!("tcpdump-{name}"), &command)?;
+        wait_until("tcpdump to listen", Duration::from_secs(10), || {
+            let said = tcpdump.output();
+            if said.contains("listening on") {
+                return Ok(());
+            }
+            Err(format!("{said}{}", tcpdump.ended().unwrap_or_default()))
+        })?;
+        Ok(Self { tcpdump, file })
+    }
+
+    /// The file so far. Packets are in it as soon as they are captured.
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Ends the capture.
+    pub(crate) fn stop(mut self) -> Result<PathBuf> {
+        self.tcpdump.stop(Signal::SIGINT, Duration::from_secs(5))?;
+        Ok(self.file.clone())
+    }
+}

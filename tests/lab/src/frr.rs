@@ -1,0 +1,183 @@
+//! FRR's daemons on a node, and either nhrpd among them.
+//!
+//! Owns how a daemon is started, found ready and asked. Never knows the topology.
+//!
+//! Daemons run in the foreground with their log on standard output, so that the lab holds their real
+//! process and everything they say is in one file per node and daemon.
+
+use std::collections::VecDeque;
+use std::time::{Duration, SystemTime};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::failure::{Context, Failure, Result, ensure};
+use crate::mix::Kind;
+use crate::net::{Node, Process, wait_until};
+use crate::release::Release;
+
+/// Longest time from start to an answering vty socket.
+const START: Duration = Duration::from_secs(15);
+
+/// FRR on one node.
+#[derive(Debug)]
+pub(crate) struct Frr {
+    node: Node,
+    release: Release,
+    kind: Kind,
+    others: VecDeque<Process>,
+    nhrpd: Option<Process>,
+    /// When nhrpd was last started.
+    nhrpd_started: SystemTime,
+}
+
+impl Frr {
+    /// FRR of this release on this node, with nothing running yet.
+    pub(crate) fn new(node: Node, release: Release, kind: Kind) -> Self {
+        Self {
+            node,
+            release,
+            kind,
+            others: VecDeque::new(),
+            nhrpd: None,
+            nhrpd_started: SystemTime::UNIX_EPOCH,
+        }
+    }
+
+    /// The node it runs on.
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Whose nhrpd it is.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// When nhrpd was last started, by the clock that also stamps captures.
+    pub(crate) fn nhrpd_started(&self) -> SystemTime {
+        self.nhrpd_started
+    }
+
+    /// Starts zebra, where the release has it mgmtd, and staticd.
+    pub(crate) fn start_base(&mut self) -> Result<()> {
+        let mut names = vec!["zebra"];
+        if self.release.has_mgmtd() {
+            names.push("mgmtd");
+        }
+        names.push("staticd");
+        for name in names {
+            let process = self.start(&format!("/usr/lib/frr/{name}"), name)?;
+            self.others.push_back(process);
+        }
+        Ok(())
+    }
+
+    /// Starts nhrpd with the same options, whoever's it is.
+    pub(crate) fn start_nhrpd(&mut self) -> Result<()> {
+        let program = match self.kind {
+            Kind::Frr => "/usr/lib/frr/nhrpd",
+            Kind::Ours => "/lab/bin/nhrpd",
+        };
+        self.nhrpd_started = SystemTime::now();
+        self.nhrpd = Some(self.start(program, "nhrpd")?);
+        Ok(())
+    }
+
+    fn start(&self, program: &str, name: &str) -> Result<Process> {
+        let command = [program, "-A", "127.0.0.1", "--log", "stdout", "--log-level", "debugging"];
+        let mut process = self.node.spawn(name, &command)?;
+        let socket = format!("/run/frr/{name}.vty");
+        let what = format!("{} to open {socket} on {}", program, self.node.name());
+        wait_until(&what, START, || {
+            if let Some(end) = process.ended() {
+                return Err(format!("it ended with {end}: {}", last_lines(&process.output())));
+            }
+            match self.node.exists(&socket) {
+                Ok(true) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })?;
+        Ok(process)
+    }
+
+    /// Ends nhrpd with a signal.
+    pub(crate) fn stop_nhrpd(&mut self, signal: Signal) -> Result<()> {
+        let mut process = self.nhrpd.take().context(|| format!("no nhrpd runs on {}", self.node.name()))?;
+        process.stop(signal, Duration::from_secs(10))
+    }
+
+    /// Ends zebra with a signal and starts it again.
+    pub(crate) fn restart_zebra(&mut self, signal: Signal) -> Result<()> {
+        let mut old = self.others.pop_front().context(|| "zebra does not run".to_owned())?;
+        old.stop(signal, Duration::from_secs(10))?;
+        let zebra = self.start("/usr/lib/frr/zebra", "zebra")?;
+        self.others.push_front(zebra);
+        self.load(Some("zebra"))
+    }
+
+    /// Writes `frr.conf`.
+    pub(crate) fn write_config(&self, text: &str) -> Result<()> {
+        self.node.write_file("/etc/frr/frr.conf", text)?;
+        self.node.sh("chown frr:frr /etc/frr/frr.conf /etc/frr/vtysh.conf").map(drop)
+    }
+
+    /// Gives `frr.conf` to the daemons with `vtysh -b`, as FRR's start scripts do: to all, or to one
+    /// that was restarted.
+    pub(crate) fn load(&self, daemon: Option<&str>) -> Result<()> {
+        let mut command = vec!["vtysh", "-b", "-n"];
+        command.extend(daemon.iter().flat_map(|daemon| ["-d", daemon]));
+        let output = self.node.run(&command)?;
+        let said = format!("{}{}", output.stdout, output.stderr);
+        ensure!(
+            output.status == 0 && !said.contains("% "),
+            "vtysh -b on {} ended with {}: {said}",
+            self.node.name(),
+            output.status
+        );
+        Ok(())
+    }
+
+    /// Runs commands in one vtysh; returns what it printed, also when it complained.
+    pub(crate) fn vtysh(&self, commands: &[&str]) -> Result<String> {
+        let mut words = vec!["vtysh"];
+        words.extend(commands.iter().flat_map(|command| ["-c", command]));
+        let output = self.node.run(&words)?;
+        Ok(format!("{}{}", output.stdout, output.stderr))
+    }
+
+    /// The `table` of an NHRP `show … json` command; empty when there are no entries.
+    pub(crate) fn table(&self, command: &str) -> Result<Vec<Value>> {
+        let text = self.node.run(&["vtysh", "-c", command])?.stdout;
+        // FRR up to 10.0 prints the heading of the shortcut table before the document.
+        let Some(start) = text.find('{') else { return Ok(Vec::new()) };
+        let text = text.get(start..).unwrap_or_default();
+        let mut document: Value =
+            serde_json::from_str(text).context(|| format!("{command} on {}: {text:?}", self.node.name()))?;
+        match document.get_mut("table").map(Value::take) {
+            Some(Value::Array(rows)) => Ok(rows),
+            other => Err(Failure::new(format!("{command} on {}: table is {other:?}", self.node.name()))),
+        }
+    }
+
+    /// Fails if any daemon has ended by itself.
+    pub(crate) fn all_alive(&mut self) -> Result<()> {
+        let mut processes: Vec<&mut Process> = self.others.iter_mut().chain(self.nhrpd.as_mut()).collect();
+        for process in &mut processes {
+            if let Some(end) = process.ended() {
+                let log = process.log().display();
+                return Err(Failure::new(format!(
+                    "a daemon on {} ended by itself with {end} (log {log}): {}",
+                    self.node.name(),
+                    last_lines(&process.output())
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines.get(lines.len().saturating_sub(6)..).unwrap_or_default().join(" / ")
+}

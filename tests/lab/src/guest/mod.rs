@@ -1,0 +1,87 @@
+//! The half of the lab that runs inside the kernel under test.
+//!
+//! Owns preparing that kernel and running what the plan says. Never ends the guest: its init does, when
+//! this program returns.
+
+mod demo;
+mod prepare;
+mod shell;
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+use crate::failure::{Context, Result};
+use crate::plan::{Case, GUEST_DIR, Outcome, Plan, Report, STORY, Task, results_file};
+use crate::scenarios::{self, Lab};
+
+/// Runs the plan in `/lab/plan.json`.
+pub(crate) fn run() -> Result<()> {
+    let dir = Path::new(GUEST_DIR);
+    let text = fs::read_to_string(dir.join("plan.json")).context(|| "reading the plan".to_owned())?;
+    let plan: Plan = serde_json::from_str(&text).context(|| "reading the plan".to_owned())?;
+    prepare::kernel(plan.backend)?;
+    match &plan.task {
+        Task::Cases(cases) => {
+            for case in cases {
+                report(dir, &run_case(dir, &plan, case))?;
+            }
+        }
+        Task::Demo(mix) => {
+            let started = Instant::now();
+            let shown = demo::run(&case_dir(dir, "demo")?, &plan, mix);
+            let outcome = match shown {
+                Ok(()) => Outcome::Passed,
+                Err(failure) => Outcome::Failed(failure.to_string()),
+            };
+            let seconds = started.elapsed().as_secs_f64();
+            report(dir, &Report { id: "demo".to_owned(), outcome, seconds, notes: Vec::new() })?;
+        }
+        Task::Shell(mix) => shell::run(&case_dir(dir, "shell")?, &plan, mix)?,
+    }
+    Ok(())
+}
+
+/// Tells the person at the terminal.
+pub(crate) fn tell(text: &str) {
+    for line in text.trim_end().split('\n') {
+        println!("{STORY}{}", line.trim_end());
+    }
+}
+
+fn run_case(dir: &Path, plan: &Plan, case: &Case) -> Report {
+    let started = Instant::now();
+    let mut notes = Vec::new();
+    let result = scenarios::find(&case.scenario).and_then(|scenario| {
+        let out = case_dir(dir, &case.id())?;
+        let mut lab = Lab::new(out, plan.release, case.mix.clone());
+        let result = (scenario.run)(&mut lab);
+        notes = lab.into_notes();
+        result
+    });
+    let outcome = match result {
+        Ok(()) => Outcome::Passed,
+        Err(failure) => Outcome::Failed(failure.to_string()),
+    };
+    Report { id: case.id(), outcome, seconds: started.elapsed().as_secs_f64(), notes }
+}
+
+fn case_dir(dir: &Path, id: &str) -> Result<std::path::PathBuf> {
+    let out = dir.join("out").join(id);
+    fs::create_dir_all(&out).context(|| format!("creating {}", out.display()))?;
+    Ok(out)
+}
+
+fn report(dir: &Path, report: &Report) -> Result<()> {
+    let line = serde_json::to_string(report).context(|| "writing the result".to_owned())?;
+    let path = results_file(dir);
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .context(|| format!("opening {}", path.display()))?;
+    writeln!(file, "{line}").context(|| format!("writing {}", path.display()))?;
+    println!("LAB-RESULT {line}");
+    Ok(())
+}

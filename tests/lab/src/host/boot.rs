@@ -1,0 +1,230 @@
+//! One boot: a shared directory, a guest that works through a plan, its results.
+//!
+//! Owns the directory, the guest's console and its end. Never knows how a guest is made (the back ends
+//! do) nor what the plan is about.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+use super::interrupt::interrupted;
+use super::probe::Machine;
+use super::tree::Tree;
+use crate::failure::{Context, Failure, Result};
+use crate::plan::{Plan, Report, STORY, results_file};
+
+/// Longest time from power on to the first case, on a busy machine.
+const BOOT: Duration = Duration::from_secs(60);
+
+/// First process of a guest kernel: mounts what the lab's own program needs to start, runs it, reaps
+/// what daemons leave behind, turns the machine off. `LAB_DIR` and `LAB_MODULES` come from the kernel's
+/// command line and are paths that hostfs sees (User-mode Linux), or are not set (a virtual machine,
+/// whose initial file system has mounted them already). Kernels from 6.11 want the name of hostfs's
+/// option, older ones do not know it.
+const INIT: &str = "\
+#!/bin/sh
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+host() { mount -t hostfs -o \"hostfs=$1\" none \"$2\" 2>/dev/null || mount -t hostfs -o \"$1\" none \"$2\"; }
+[ -n \"$LAB_DIR\" ] && host \"$LAB_DIR\" /lab
+[ -n \"$LAB_MODULES\" ] && host \"$LAB_MODULES\" /lib/modules
+/lab/bin/lab guest || echo 'LAB-DIED'
+sync
+echo o > /proc/sysrq-trigger
+while :; do sleep 1; done
+";
+
+/// What is done with the guest's console, besides keeping a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Console {
+    /// Nothing.
+    Quiet,
+    /// Its story lines go to standard output.
+    Story,
+    /// It is the terminal of the lab.
+    Terminal,
+}
+
+/// The shared directory of a boot; removed at the end unless kept.
+#[derive(Debug)]
+pub(crate) struct BootDir {
+    dir: tempfile::TempDir,
+}
+
+impl BootDir {
+    /// Makes it, with the programs and the plan in it.
+    pub(crate) fn new(programs: &[PathBuf], plan: &Plan) -> Result<Self> {
+        let dir = tempfile::Builder::new()
+            .prefix("nhrpd-lab-")
+            .tempdir()
+            .context(|| "making a temporary directory".to_owned())?;
+        let path = dir.path();
+        for name in ["bin", "out"] {
+            fs::create_dir(path.join(name)).context(|| format!("making {name} in {}", path.display()))?;
+        }
+        for program in programs {
+            let name = program.file_name().context(|| format!("no name in {}", program.display()))?;
+            let target = path.join("bin").join(name);
+            // A link is free and keeps this build even when the next one replaces the file.
+            fs::hard_link(program, &target)
+                .or_else(|_| fs::copy(program, &target).map(drop))
+                .context(|| format!("copying {}", program.display()))?;
+        }
+        let init = path.join("init");
+        fs::write(&init, INIT)
+            .and_then(|()| fs::set_permissions(&init, fs::Permissions::from_mode(0o755)))
+            .context(|| format!("writing {}", init.display()))?;
+        let text = serde_json::to_string_pretty(plan).context(|| "writing the plan".to_owned())?;
+        fs::write(path.join("plan.json"), text).context(|| "writing the plan".to_owned())?;
+        Ok(Self { dir })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Where the guest's console log is.
+    pub(crate) fn console_log(&self) -> PathBuf {
+        self.path().join("out/console.log")
+    }
+
+    /// Keeps it after the end; returns where its logs and captures are.
+    pub(crate) fn keep(self) -> PathBuf {
+        let path = self.dir.keep();
+        let _ = fs::remove_dir_all(path.join("bin")); // big, and not evidence
+        path.join("out")
+    }
+
+    /// The results so far.
+    pub(crate) fn reports(&self) -> Vec<Report> {
+        let text = fs::read_to_string(results_file(self.path())).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+}
+
+/// A running guest; dropping it kills it.
+#[derive(Debug)]
+struct Guest {
+    child: Child,
+    own_group: bool,
+    console: Option<JoinHandle<()>>,
+}
+
+impl Guest {
+    fn start(mut command: Command, console: Console, log: &Path) -> Result<Self> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        if console == Console::Terminal {
+            let child = command.spawn().context(|| format!("starting {name}"))?;
+            return Ok(Self { child, own_group: false, console: None });
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().context(|| format!("starting {name}"))?;
+        let output = child.stdout.take().context(|| "the guest has no console".to_owned())?;
+        let errors = child.stderr.take().context(|| "the guest has no standard error".to_owned())?;
+        let mut log = File::create(log).context(|| format!("creating {}", log.display()))?;
+        let mut error_log = log.try_clone().context(|| "the console log".to_owned())?;
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut BufReader::new(errors), &mut error_log);
+        });
+        let console = std::thread::spawn(move || {
+            let mut reader = BufReader::new(output);
+            let mut line = Vec::new();
+            while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+                let _ = log.write_all(&line);
+                let text = String::from_utf8_lossy(&line);
+                if let (Console::Story, Some(story)) =
+                    (console, text.trim_end().strip_prefix(STORY.trim_end()))
+                {
+                    println!("{}", story.strip_prefix(' ').unwrap_or(story));
+                }
+                line.clear();
+            }
+        });
+        Ok(Self { child, own_group: true, console: Some(console) })
+    }
+
+    fn running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    fn end(&mut self) {
+        if self.running()
+            && let Ok(pid) = i32::try_from(self.child.id())
+        {
+            // Its helpers (User-mode Linux has a process per process) are in its group.
+            let pid = Pid::from_raw(pid);
+            let _ = if self.own_group { killpg(pid, Signal::SIGKILL) } else { kill(pid, Signal::SIGKILL) };
+            let _ = self.child.wait();
+        }
+        if let Some(console) = self.console.take() {
+            let _ = console.join();
+        }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Boots, waits for the guest's end, and calls `each` for every result as it comes. `limits` are the
+/// longest times of the cases in order; a guest that takes longer for one is killed. Fails if the guest
+/// ended in another way than by itself.
+pub(crate) fn boot(
+    machine: &Machine,
+    tree: &Tree,
+    dir: &BootDir,
+    console: Console,
+    limits: Option<&[Duration]>,
+    mut each: impl FnMut(Report),
+) -> Result<()> {
+    let prepared = machine.command(tree, dir.path(), console)?;
+    let mut guest = Guest::start(prepared.command, console, &dir.console_log())?;
+    let mut seen = 0;
+    let mut since = Instant::now();
+    loop {
+        let running = guest.running();
+        let reports = dir.reports();
+        for report in reports.iter().skip(seen) {
+            each(report.clone());
+            since = Instant::now();
+        }
+        seen = reports.len();
+        if !running {
+            guest.end();
+            return Ok(());
+        }
+        if interrupted() && console != Console::Terminal {
+            return Err(Failure::new("interrupted"));
+        }
+        if let Some(limits) = limits {
+            let limit = limits.get(seen).copied().unwrap_or_default() + BOOT;
+            if since.elapsed() > limit {
+                return Err(Failure::new(format!(
+                    "the guest was silent for {} s and was killed; the end of its console:\n{}",
+                    limit.as_secs(),
+                    console_end(&dir.console_log())
+                )));
+            }
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The last lines of a console log.
+pub(crate) fn console_end(log: &Path) -> String {
+    let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    lines.get(lines.len().saturating_sub(10)..).unwrap_or_default().join("\n")
+}

@@ -1,0 +1,96 @@
+//! Building and testing the workspace with cargo.
+//!
+//! Owns calling cargo and reading its test summary.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::failure::{Context, Result, ensure};
+
+/// Counts of tests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Ran and were right.
+    pub(crate) passed: usize,
+    /// Ran and were wrong.
+    pub(crate) failed: usize,
+    /// Did not run.
+    pub(crate) skipped: usize,
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
+fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).stdin(Stdio::null());
+    command
+}
+
+/// The programs that guests need: this one and, if asked for, nhrpd, built now.
+pub(crate) fn programs(with_nhrpd: bool) -> Result<Vec<PathBuf>> {
+    let lab = std::env::current_exe().context(|| "finding this program".to_owned())?;
+    let mut programs = vec![lab.clone()];
+    if with_nhrpd {
+        let status = cargo()
+            .args(["build", "--quiet", "--package", "nhrpd"])
+            .status()
+            .context(|| "starting cargo".to_owned())?;
+        ensure!(status.success(), "cargo build -p nhrpd failed");
+        let nhrpd = lab.with_file_name("nhrpd");
+        ensure!(nhrpd.is_file(), "cargo built no {}", nhrpd.display());
+        programs.push(nhrpd);
+    }
+    Ok(programs)
+}
+
+/// Runs `cargo test --workspace`, showing its output, and counts.
+pub(crate) fn test_workspace() -> Result<Tally> {
+    let mut child = cargo()
+        .args(["test", "--workspace", "--no-fail-fast"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .context(|| "starting cargo".to_owned())?;
+    let output = child.stdout.take().context(|| "cargo has no output".to_owned())?;
+    let mut tally = Tally::default();
+    for line in BufReader::new(output).lines().map_while(std::io::Result::ok) {
+        println!("{line}");
+        if let Some(counts) = summary(&line) {
+            tally += counts;
+        }
+    }
+    let status = child.wait().context(|| "cargo test".to_owned())?;
+    if !status.success() && tally.failed == 0 {
+        println!("cargo test did not get as far as running every test ({status})");
+        tally.failed = 1;
+    }
+    Ok(tally)
+}
+
+/// The counts of a `test result: ok. 3 passed; 0 failed; 1 ignored; …` line.
+fn summary(line: &str) -> Option<Tally> {
+    let rest = line.trim().strip_prefix("test result: ")?.split_once(". ")?.1;
+    let count = |word: &str| {
+        let part = rest.split("; ").find_map(|part| part.strip_suffix(word))?;
+        part.trim().parse().ok()
+    };
+    Some(Tally { passed: count("passed")?, failed: count("failed")?, skipped: count("ignored")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargos_summary_is_counted() {
+        let line = "test result: FAILED. 12 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.01s";
+        assert_eq!(summary(line), Some(Tally { passed: 12, failed: 1, skipped: 2 }));
+        assert_eq!(summary("test foo ... ok"), None);
+    }
+}

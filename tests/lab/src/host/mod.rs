@@ -1,0 +1,20 @@
+//! The half of the lab that runs on the developer's machine.
+
+mod boot;
+mod build;
+mod cache;
+mod interrupt;
+mod matrix;
+mod mirror;
+pub(crate) mod native;
+mod probe;
+mod tools;
+mod tree;
+pub(crate) mod uml;
+pub(crate) mod verbs;
+
+/// Tells the person at the terminal what is going on. Goes to standard error, so that standard output
+/// is what the verb was asked for.
+pub(crate) fn say(text: &str) {
+    eprintln!("lab: {text}");
+}

@@ -1,0 +1,78 @@
+//! The back ends and the choice between them.
+//!
+//! Owns the probe. Never boots.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::boot::Console;
+use super::cache::Cache;
+use super::tools::Uml;
+use super::tree::{Tree, tree};
+use super::{native, tools, uml};
+use crate::failure::{Result, fail};
+use crate::plan::Backend;
+use crate::release::Release;
+
+/// A way to run guests, with what it needs found.
+#[derive(Debug)]
+pub(crate) enum Machine {
+    /// Namespaces of the running kernel.
+    Native,
+    /// User-mode Linux.
+    Uml {
+        /// The kernel.
+        kernel: Uml,
+        /// The tree whose C library it runs with.
+        cage: Tree,
+    },
+}
+
+/// A command that is a guest, and what must live as long as it.
+pub(crate) struct Prepared {
+    /// Started, it boots; ended, the guest is off.
+    pub(crate) command: Command,
+}
+
+impl Machine {
+    /// The chosen back end, or the best that works here.
+    pub(crate) fn find(cache: &Cache, chosen: Option<Backend>) -> Result<Self> {
+        match chosen.unwrap_or_else(probe) {
+            Backend::Native => Ok(Self::Native),
+            Backend::Uml => {
+                let kernel = tools::uml(cache)?;
+                Ok(Self::Uml { kernel, cage: tree(cache, Release::V10_3)? })
+            }
+            Backend::Qemu => fail!("the qemu back end is not there yet: use uml or native"),
+        }
+    }
+
+    /// Its name in a plan.
+    pub(crate) fn backend(&self) -> Backend {
+        match self {
+            Self::Native => Backend::Native,
+            Self::Uml { .. } => Backend::Uml,
+        }
+    }
+
+    /// The command that boots this tree with this directory shared.
+    pub(crate) fn command(&self, tree: &Tree, dir: &Path, console: Console) -> Result<Prepared> {
+        match self {
+            Self::Native => native::command(tree, dir),
+            Self::Uml { kernel, cage } => uml::command(kernel, cage, tree, dir, console),
+        }
+    }
+}
+
+/// Native if a throw-away namespace of this kernel accepts a GRE tunnel with a key and a dummy
+/// interface; else User-mode Linux.
+fn probe() -> Backend {
+    let works = Command::new("unshare")
+        .args(["--net", "sh", "-c", "ip link add p type gre key 1 && ip link add d type dummy"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if works { Backend::Native } else { Backend::Uml }
+}

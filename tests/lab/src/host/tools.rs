@@ -1,0 +1,154 @@
+//! Programs that the lab needs on the host and the host may not have.
+//!
+//! Owns getting them without changing the host: packages are downloaded with apt and unpacked into the
+//! cache. Never installs a package unless there is no other way, and says so then.
+
+use std::fs::{self, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::cache::Cache;
+use super::mirror::debian_mirror;
+use super::say;
+use crate::failure::{Context, Failure, Result};
+
+/// User-mode Linux: the kernel, which is a program, and its modules, unpacked.
+#[derive(Debug, Clone)]
+pub(crate) struct Uml {
+    /// Directory with `usr/bin/linux.uml` and `usr/lib/uml/modules`.
+    pub(crate) root: PathBuf,
+}
+
+/// Debian 12's User-mode Linux, unpacked into the cache, whatever the host is: later kernels have no
+/// iptables of either kind, and so no way to feed NFLOG.
+pub(crate) fn uml(cache: &Cache) -> Result<Uml> {
+    Ok(Uml { root: unpacked(cache, "user-mode-linux", Some("bookworm"))? })
+}
+
+/// A command that runs debootstrap: the host's, or Debian's, unpacked into the cache.
+pub(crate) fn debootstrap(cache: &Cache) -> Result<Command> {
+    if find("debootstrap").is_some() && std::env::var_os("NHRPD_LAB_IGNORE_HOST").is_none() {
+        return Ok(Command::new("debootstrap"));
+    }
+    if find("wget").is_none() {
+        install(&["wget"])?; // debootstrap downloads with it and with nothing else
+    }
+    let root = unpacked(cache, "debootstrap", None)?;
+    let mut command = Command::new(root.join("usr/sbin/debootstrap"));
+    command.env("DEBOOTSTRAP_DIR", root.join("usr/share/debootstrap"));
+    Ok(command)
+}
+
+/// Directory with the content of a Debian package: of the host's own suite, or of another one.
+pub(crate) fn unpacked(cache: &Cache, package: &str, suite: Option<&str>) -> Result<PathBuf> {
+    let name = format!("host-{package}{}", suite.map(|suite| format!("-{suite}")).unwrap_or_default());
+    cache.directory(&name, package, |partial| {
+        say(&format!("fetching Debian's {package} into the cache (the host stays as it is)"));
+        let log = cache.file(&format!("{name}.log"));
+        let _ = fs::remove_file(&log);
+        let apt = |arguments: &[&str]| -> Result<()> {
+            let mut apt = Command::new("apt-get");
+            // apt's own download user cannot enter a private cache directory.
+            apt.args(["-o", "APT::Sandbox::User=root"]).current_dir(partial);
+            if suite.is_some() {
+                apt.args(private_apt(partial));
+            }
+            run_logged(apt.args(arguments), &log)
+        };
+        if let Some(suite) = suite {
+            for directory in ["apt/lists/partial", "apt/archives/partial"] {
+                let path = partial.join(directory);
+                fs::create_dir_all(&path).context(|| format!("creating {}", path.display()))?;
+            }
+            let line = format!(
+                "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {} {suite} main\n",
+                debian_mirror()
+            );
+            fs::write(partial.join("apt/sources.list"), line)
+                .context(|| "writing sources.list".to_owned())?;
+            apt(&["update"])?;
+            apt(&["download", package])?;
+            fs::remove_dir_all(partial.join("apt")).context(|| "removing apt's state".to_owned())?;
+        } else if apt(&["download", package]).is_err() {
+            apt(&["update"])?;
+            apt(&["download", package])?;
+        }
+        let deb = fs::read_dir(partial)
+            .context(|| format!("reading {}", partial.display()))?
+            .flatten()
+            .map(|entry| entry.path())
+            .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
+            .context(|| format!("apt-get downloaded no {package}"))?;
+        run_logged(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(partial), &log)?;
+        fs::remove_file(&deb).context(|| format!("removing {}", deb.display()))
+    })
+}
+
+/// Options that keep apt to lists of its own in a directory, away from the host's.
+fn private_apt(directory: &Path) -> Vec<String> {
+    let at = |name: &str| directory.join("apt").join(name).display().to_string();
+    [
+        format!("Dir::State::lists={}", at("lists")),
+        format!("Dir::Cache={}", at("")),
+        format!("Dir::Etc::sourcelist={}", at("sources.list")),
+        "Dir::Etc::sourceparts=/dev/null".to_owned(),
+        // A mirror may be a snapshot of some days ago.
+        "Acquire::Check-Valid-Until=false".to_owned(),
+    ]
+    .into_iter()
+    .flat_map(|option| ["-o".to_owned(), option])
+    .collect()
+}
+
+/// Installs packages on the host, which is announced, because it is the only thing that changes it.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    say(&format!("installing on this host: apt-get install {}", packages.join(" ")));
+    let run = |arguments: &[&str]| {
+        Command::new("apt-get")
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    };
+    let mut arguments = vec!["install", "-y", "--no-install-recommends"];
+    arguments.extend(packages);
+    if run(&arguments) || (run(&["update"]) && run(&arguments)) {
+        return Ok(());
+    }
+    Err(Failure::new(format!("apt-get install {} failed: install it by hand", packages.join(" "))))
+}
+
+/// Where a program is, searched in PATH and in the directories of the superuser's programs.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .map(|directory| directory.join(program))
+        .find(|candidate| candidate.is_file())
+}
+
+/// Runs a command to its end with its output appended to a log; a failure quotes the log's end.
+pub(crate) fn run_logged(command: &mut Command, log: &Path) -> Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(log)
+        .context(|| format!("opening {}", log.display()))?;
+    let errors = file.try_clone().context(|| format!("opening {}", log.display()))?;
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(file)
+        .stderr(errors)
+        .status()
+        .context(|| format!("starting {name}"))?;
+    if status.success() {
+        return Ok(());
+    }
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let tail = lines.get(lines.len().saturating_sub(12)..).unwrap_or_default().join("\n    ");
+    Err(Failure::new(format!("{name} failed ({status}); the end of {}:\n    {tail}", log.display())))
+}

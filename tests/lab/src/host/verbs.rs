@@ -1,0 +1,201 @@
+//! The verbs of `cargo lab`.
+//!
+//! Owns what is printed and the exit codes. Never looks inside a scenario.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use super::boot::{BootDir, Console, boot, console_end};
+use super::build::{self, Tally};
+use super::cache::Cache;
+use super::interrupt;
+use super::matrix::{Batch, batches};
+use super::probe::Machine;
+use super::say;
+use super::tree::{Tree, tree};
+use crate::failure::{Failure, Result};
+use crate::mix::Mix;
+use crate::plan::{Backend, Outcome, Plan, Report, Task};
+use crate::release::Release;
+use crate::scenarios;
+
+/// Boots that run at the same time.
+const WORKERS: usize = 2;
+
+/// Longest time of the demo.
+const DEMO_LIMIT: Duration = Duration::from_secs(60);
+
+/// `cargo lab demo`.
+pub(crate) fn demo(backend: Option<Backend>, release: Release, mix: Mix) -> Result<()> {
+    interrupt::watch()?;
+    let cache = Cache::open()?;
+    let programs = build::programs(mix.uses_ours())?;
+    let machine = Machine::find(&cache, backend)?;
+    let tree = tree(&cache, release)?;
+    let started = Instant::now();
+    let plan = plan(&machine, &tree, release, Task::Demo(mix));
+    let dir = BootDir::new(&programs, &plan)?;
+    let mut outcome = None;
+    let booted = boot(&machine, &tree, &dir, Console::Story, Some(&[DEMO_LIMIT]), |report| {
+        outcome = Some(report.outcome);
+    });
+    let problem = match (booted, outcome) {
+        (Ok(()), Some(Outcome::Passed)) => {
+            println!(
+                "The demo took {:.1} s with the boot. All of it happened on the wire.",
+                started.elapsed().as_secs_f64()
+            );
+            return Ok(());
+        }
+        (_, Some(Outcome::Failed(reason) | Outcome::Skipped(reason))) => reason,
+        (Err(failure), _) => failure.to_string(),
+        (Ok(()), _) => format!("the guest ended without a result:\n{}", console_end(&dir.console_log())),
+    };
+    Err(Failure::new(format!("{problem}\nlogs and captures: {}", dir.keep().display())))
+}
+
+/// `cargo lab shell`.
+pub(crate) fn shell(backend: Option<Backend>, release: Release, mix: Mix) -> Result<()> {
+    interrupt::watch()?;
+    let cache = Cache::open()?;
+    let programs = build::programs(mix.uses_ours())?;
+    let machine = Machine::find(&cache, backend)?;
+    let tree = tree(&cache, release)?;
+    let plan = plan(&machine, &tree, release, Task::Shell(mix));
+    let dir = BootDir::new(&programs, &plan)?;
+    boot(&machine, &tree, &dir, Console::Terminal, None, drop)
+}
+
+/// `cargo lab prepare`.
+pub(crate) fn prepare(backend: Option<Backend>, release: Option<Release>) -> Result<()> {
+    let cache = Cache::open()?;
+    Machine::find(&cache, backend)?;
+    for release in release.map_or_else(|| Release::ALL.to_vec(), |release| vec![release]) {
+        let tree = tree(&cache, release)?;
+        println!("FRR {release}: {} in {}", tree.frr_version, tree.path.display());
+    }
+    Ok(())
+}
+
+/// `cargo lab list`.
+pub(crate) fn list() {
+    for scenario in scenarios::ALL {
+        println!("{:24} {}", scenario.name, scenario.about);
+    }
+}
+
+/// `cargo lab test`: whether everything passed.
+pub(crate) fn test(
+    backend: Option<Backend>,
+    release: Option<Release>,
+    mix: Option<&Mix>,
+    names: &[String],
+) -> Result<bool> {
+    interrupt::watch()?;
+    let mut total = if names.is_empty() { build::test_workspace()? } else { Tally::default() };
+    let batches = batches(names, release, mix);
+    if batches.is_empty() {
+        return Err(Failure::new(format!("no scenario is named {}: see cargo lab list", names.join(", "))));
+    }
+    let cache = Cache::open()?;
+    let ours = batches.iter().flat_map(|batch| &batch.cases).any(|case| case.mix.uses_ours());
+    let programs = build::programs(ours)?;
+    let machine = Machine::find(&cache, backend)?;
+    let queue = Mutex::new(VecDeque::from(batches));
+    let tally = Mutex::new(Tally::default());
+    std::thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                while let Some(batch) = next(&queue) {
+                    let counted = run_batch(&cache, &machine, &programs, &batch);
+                    if let Ok(mut tally) = tally.lock() {
+                        *tally += counted;
+                    }
+                }
+            });
+        }
+    });
+    total += tally.into_inner().unwrap_or_default();
+    if interrupt::interrupted() {
+        return Err(Failure::new("interrupted"));
+    }
+    println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
+    let skips_fail = std::env::var("CI").is_ok_and(|value| value == "true");
+    Ok(total.failed == 0 && (total.skipped == 0 || !skips_fail))
+}
+
+fn next(queue: &Mutex<VecDeque<Batch>>) -> Option<Batch> {
+    if interrupt::interrupted() {
+        return None;
+    }
+    queue.lock().ok()?.pop_front()
+}
+
+/// Runs a batch; prints a line per case; keeps the evidence if any failed.
+fn run_batch(cache: &Cache, machine: &Machine, programs: &[std::path::PathBuf], batch: &Batch) -> Tally {
+    let mut tally = Tally::default();
+    let mut done = Vec::new();
+    let mut directory = None;
+    let result = (|| {
+        let tree = tree(cache, batch.release)?;
+        let plan = plan(machine, &tree, batch.release, Task::Cases(batch.cases.clone()));
+        let dir = directory.insert(BootDir::new(programs, &plan)?);
+        let limits = batch.limits()?;
+        boot(machine, &tree, dir, Console::Quiet, Some(&limits), |report| {
+            if let Some(case) = batch.cases.iter().find(|case| case.id() == report.id) {
+                print_result(&case.label(batch.release), &report, &mut tally);
+            }
+            done.push(report.id);
+        })
+    })();
+    let reason = match (&result, &directory) {
+        (Err(failure), _) => failure.to_string(),
+        (Ok(()), Some(dir)) => format!("the guest ended before it:\n{}", console_end(&dir.console_log())),
+        (Ok(()), None) => "it was not started".to_owned(),
+    };
+    for case in batch.cases.iter().filter(|case| !done.contains(&case.id())) {
+        let outcome = Outcome::Failed(reason.clone());
+        let report = Report { id: case.id(), outcome, seconds: 0.0, notes: Vec::new() };
+        print_result(&case.label(batch.release), &report, &mut tally);
+    }
+    if tally.failed > 0
+        && let Some(dir) = directory
+        && !interrupt::interrupted()
+    {
+        println!("     logs and captures: {}", dir.keep().display());
+    }
+    tally
+}
+
+fn print_result(label: &str, report: &Report, tally: &mut Tally) {
+    let (word, reason) = match &report.outcome {
+        Outcome::Passed => {
+            tally.passed += 1;
+            ("ok", None)
+        }
+        Outcome::Failed(reason) => {
+            tally.failed += 1;
+            ("FAILED", Some(reason))
+        }
+        Outcome::Skipped(reason) => {
+            tally.skipped += 1;
+            ("skipped", Some(reason))
+        }
+    };
+    let notes =
+        if report.notes.is_empty() { String::new() } else { format!("  ({})", report.notes.join("; ")) };
+    println!("{label} … {word} {:.1} s{notes}", report.seconds);
+    if let Some(reason) = reason {
+        println!("     {}", reason.replace('\n', "\n     "));
+    }
+}
+
+fn plan(machine: &Machine, tree: &Tree, release: Release, task: Task) -> Plan {
+    Plan { release, frr_version: tree.frr_version.clone(), backend: machine.backend(), task }
+}
+
+/// Says that a verb failed.
+pub(crate) fn failed(failure: &Failure) {
+    say(&failure.to_string());
+}
