@@ -93,6 +93,19 @@ fn select_address(addresses: &[(IpNet, bool)], afi: Afi) -> Option<IpAddr> {
         .map(|(net, _)| net.addr())
 }
 
+/// Families whose servers are to be told, or asked again, because our requests say something else now.
+fn registers_differently(old: &InterfaceConfig, new: &InterfaceConfig) -> Vec<Afi> {
+    let secret = |config: &InterfaceConfig| config.authentication.as_ref().map(|(_, secret)| secret.clone());
+    let both = secret(old) != secret(new) || old.ip.mtu != new.ip.mtu;
+    let differs = |afi: &Afi| {
+        let (old, new) = (old.family(*afi), new.family(*afi));
+        // Not on the way in and out, and not together with new lines: those register anyway.
+        let stays = old.network_id == new.network_id && old.nhs == new.nhs;
+        stays && (both || old.holdtime != new.holdtime || old.no_unique != new.no_unique)
+    };
+    FAMILIES.into_iter().filter(differs).collect()
+}
+
 impl Engine {
     pub(crate) fn interface_by_index(&self, ifindex: u32) -> Option<InterfaceId> {
         self.by_ifindex.get(&ifindex).copied()
@@ -110,14 +123,19 @@ impl Engine {
 
     pub(crate) fn on_configure(&mut self, name: &str, config: InterfaceConfig) {
         let id = self.interface_by_name(name);
+        let mut says_otherwise = Vec::new();
         if let Some(interface) = self.interfaces.get_mut(id.key()) {
             if interface.config == config {
                 return;
             }
+            says_otherwise = registers_differently(&interface.config, &config);
             interface.config = config;
         }
         self.bind_tunnel_source(id);
         self.update_interface(id);
+        for afi in says_otherwise {
+            self.register_now(id, afi);
+        }
         self.forget_if_unused(id);
     }
 
@@ -347,10 +365,11 @@ impl Engine {
             self.install_all_of(id, afi, should_run);
         }
         self.sync_maps(id, afi);
-        self.sync_nhs(id, afi);
-        if should_run && (!was_running || nbma_changed || old_protocol != protocol) {
+        if should_run && (nbma_changed || old_protocol != protocol) {
             self.register_now(id, afi);
         }
+        // New lines register by themselves.
+        self.sync_nhs(id, afi);
     }
 
     fn add_local(&mut self, id: InterfaceId, address: IpAddr) {

@@ -40,6 +40,8 @@ pub(crate) struct Nhs {
     pub(crate) name: String,
     pub(crate) priority: u8,
     pub(crate) registrations: Vec<RegistrationId>,
+    /// The name leads to ourselves as well: we are one of several hubs that share it.
+    shared: bool,
     /// Distinguishes the answer to this line's question from that to a former line in the same slot.
     token: u64,
     timer: Option<Instant>,
@@ -58,6 +60,9 @@ pub(crate) struct Registration {
     pub(crate) last_error: Option<String>,
     /// Seconds to wait for an answer to the next attempt.
     wait: u64,
+    /// The last attempt was not accepted (yet). An error or a refusal is no acceptance: its sender wants to be asked
+    /// less, not more.
+    awaiting: bool,
     request_id: Option<u32>,
     timer: Option<Instant>,
 }
@@ -88,6 +93,7 @@ impl Engine {
                 name: line.nbma.clone(),
                 priority: line.priority,
                 registrations: Vec::new(),
+                shared: false,
                 token: self.next_token,
                 timer: None,
             }));
@@ -151,21 +157,37 @@ impl Engine {
             }
             Err(error) => {
                 // What an earlier answer said stays in use.
-                let host = nhs.name.clone();
-                let interface = nhs.interface;
-                let name = self.interfaces.get(interface.key()).map(|i| i.name.clone()).unwrap_or_default();
-                self.push(Output::Notice(Notice::NameUnresolved { name, host, error }));
+                self.note_unresolved(id, error);
             }
         }
     }
 
+    fn note_unresolved(&mut self, id: NhsId, error: String) {
+        let Some(nhs) = self.nhs.get(id.key()) else { return };
+        let host = nhs.name.clone();
+        let name = self.interfaces.get(nhs.interface.key()).map(|i| i.name.clone()).unwrap_or_default();
+        self.push(Output::Notice(Notice::NameUnresolved { name, host, error }));
+    }
+
     fn set_nhs_addresses(&mut self, id: NhsId, addresses: &[IpAddr]) {
         let Some(nhs) = self.nhs.get(id.key()) else { return };
+        let mut gone = nhs.registrations.clone();
         let own = self.interfaces.get(nhs.interface.key()).and_then(|i| i.nbma);
         // A name shared by all hubs resolves to ourselves as well: a hub does not register with itself.
-        let wanted: Vec<IpAddr> = addresses.iter().copied().filter(|a| Some(*a) != own).collect();
+        let shared = addresses.iter().any(|a| Some(*a) == own);
+        let mut wanted: Vec<IpAddr> = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            // Packets travel over the network of our own NBMA address, whatever else the name has.
+            let reachable = own.is_none_or(|own| own.is_ipv4() == address.is_ipv4());
+            if reachable && Some(*address) != own && !wanted.contains(address) {
+                wanted.push(*address);
+            }
+        }
+        if wanted.is_empty() && !shared {
+            let error = "it has no address of the family of the own NBMA address".to_owned();
+            self.note_unresolved(id, error);
+        }
         let mut kept = Vec::with_capacity(wanted.len());
-        let mut gone = nhs.registrations.clone();
         for nbma in wanted {
             let existing =
                 gone.iter().position(|r| self.registrations.get(r.key()).is_some_and(|r| r.nbma == nbma));
@@ -181,6 +203,7 @@ impl Engine {
                 failures: 0,
                 last_error: None,
                 wait: FIRST_WAIT,
+                awaiting: false,
                 request_id: None,
                 timer: None,
             }));
@@ -192,6 +215,7 @@ impl Engine {
         let fresh = kept.clone();
         if let Some(nhs) = self.nhs.get_mut(id.key()) {
             nhs.registrations = kept;
+            nhs.shared = shared;
         }
         for registration in fresh {
             if self.registrations.get(registration.key()).is_some_and(|r| r.timer.is_none()) {
@@ -226,7 +250,7 @@ impl Engine {
     pub(crate) fn on_registration_timer(&mut self, id: RegistrationId) {
         let Some(registration) = self.registrations.get_mut(id.key()) else { return };
         registration.timer = None;
-        if registration.request_id.is_some() {
+        if registration.awaiting {
             self.registration_unanswered(id);
         }
         self.send_registration(id);
@@ -250,18 +274,27 @@ impl Engine {
         }
         let Some(registration) = self.registrations.get_mut(id.key()) else { return };
         registration.registered = false;
-        if let Some(request) = registration.request_id.take() {
+        // Without what was learned the next request says something else, so it is no repetition of this one.
+        if registration.learned.is_some()
+            && let Some(request) = registration.request_id.take()
+        {
             self.pending.remove(&request);
         }
-        if let (Some(learned), Some(interface)) = (registration.learned.take(), interface)
-            && let Some(entry) = self.find_cache(interface, learned)
-            && self.cache.get(entry.key()).is_some_and(|e| e.kind == CacheType::Nhs && e.nbma == Some(nbma))
-        {
-            self.remove_cache(entry, "NHS does not answer");
+        if let (Some(learned), Some(interface)) = (registration.learned.take(), interface) {
+            self.forget_server(interface, learned, nbma);
         }
         // The name may lead elsewhere by now.
         if self.nhs.get(nhs.key()).is_some_and(|n| n.name.parse::<IpAddr>().is_err()) {
             self.resolve_nhs(nhs);
+        }
+    }
+
+    /// Removes the cache entry of a server, if it still is the one at this NBMA address.
+    fn forget_server(&mut self, interface: InterfaceId, protocol: IpAddr, nbma: IpAddr) {
+        if let Some(entry) = self.find_cache(interface, protocol)
+            && self.cache.get(entry.key()).is_some_and(|e| e.kind == CacheType::Nhs && e.nbma == Some(nbma))
+        {
+            self.remove_cache(entry, "NHS does not answer under this address any more");
         }
     }
 
@@ -340,6 +373,7 @@ impl Engine {
         let at = self.now + Duration::from_secs(wait) + self.jitter(Duration::from_millis(20));
         if let Some(registration) = self.registrations.get_mut(id.key()) {
             registration.request_id = Some(request_id);
+            registration.awaiting = true;
             self.timers.arm(&mut registration.timer, Timer::Registration(id), at);
         }
         self.send(interface, nbma, packet);
@@ -368,7 +402,11 @@ impl Engine {
             self.forget_request(id);
             return;
         };
-        if let Some(refused) = exchange.cies.iter().find(|c| c.code != CieCode::Success) {
+        // A hub that shares its name with us knows us as its server, which ranks above a client: that is no refusal.
+        let fine = |c: &Cie| {
+            c.code == CieCode::Success || (nhs.shared && c.code == CieCode::AdministrativelyProhibited)
+        };
+        if let Some(refused) = exchange.cies.iter().find(|c| !fine(c)) {
             let reason = format!("it refuses with code {:?}", refused.code);
             self.note_registration_failure(id, &reason);
             return;
@@ -391,7 +429,9 @@ impl Engine {
         self.forget_request(id);
         let Some(registration) = self.registrations.get_mut(id.key()) else { return };
         let news = !registration.registered || registration.learned != Some(server);
+        let former = registration.learned.filter(|former| *former != server);
         registration.registered = true;
+        registration.awaiting = false;
         registration.failures = 0;
         registration.last_error = None;
         registration.learned = Some(server);
@@ -411,6 +451,9 @@ impl Engine {
             mtu,
             holding: Some(holding),
         };
+        if let Some(former) = former {
+            self.forget_server(interface, former, source);
+        }
         let bound = self.bind(interface, server, binding);
         self.stats.registrations_accepted += 1;
         if news && bound.is_ok() {
