@@ -1,2 +1,81 @@
-//! NHRP daemon for DMVPN, a replacement of the one of FRRouting.
-fn main() {}
+//! nhrpd: NHRP daemon for DMVPN, in place of FRRouting's.
+//!
+//! This crate is wiring: options, privileges, the event loop, and the translation between the protocol engine and
+//! those who carry it out (zebra, kernel, vtysh). It takes no decision about NHRP.
+
+mod configuration;
+mod daemon;
+mod kernel;
+mod logging;
+mod options;
+mod paths;
+mod process;
+mod release;
+mod resolver;
+mod vty;
+mod zebra;
+
+use std::process::ExitCode;
+
+use options::Options;
+
+fn main() -> ExitCode {
+    let options = match options::parse() {
+        Ok(options) => options,
+        Err(code) => return exit_code(code),
+    };
+    if options.dryrun {
+        return exit_code(configuration::check(&options));
+    }
+    if options.daemon && !process::is_background() {
+        return match process::start_background() {
+            Ok(code) => exit_code(code),
+            Err(error) => {
+                eprintln!("nhrpd: cannot start the background process: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("nhrpd: {message}");
+            tracing::error!(target: "nhrp::common", "{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn exit_code(code: i32) -> ExitCode {
+    if code == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Everything from the first privilege to the last packet.
+fn run(options: &Options) -> Result<(), String> {
+    let readiness = process::Readiness::take().map_err(|e| e.to_string())?;
+    let frr = release::InstalledFrr::detect(options.zebra_release.as_deref());
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+    let _inside = runtime.enter();
+    // Raw and netlink sockets are opened as root; what follows is done as the user that runs on.
+    let sockets = kernel::Sockets::open()?;
+    process::drop_privileges(&options.user, &options.group, &options.run_dir())?;
+    let _pid_file = process::PidFile::lock(&options.pid_path())?;
+    let log = logging::Log::install(&options.log, options.log_level.as_deref())?;
+    let vty_path = options.vty_path();
+    let vty = vtysh_plugin::VtyServer::bind(&vty_path, process::vty_group())
+        .map_err(|e| format!("cannot listen on {}: {e}", vty_path.display()))?;
+    tracing::info!(
+        target: "nhrp::common",
+        "nhrpd {} starting, with the texts of FRR {}",
+        env!("CARGO_PKG_VERSION"),
+        frr.version
+    );
+    let mut daemon = daemon::Daemon::new(options, frr, log, sockets)?;
+    runtime.block_on(async move {
+        let requests = daemon::serve_vty(vty);
+        readiness.tell().map_err(|e| format!("cannot report to the parent process: {e}"))?;
+        daemon.read_configuration();
+        daemon.run(requests).await
+    })
+}

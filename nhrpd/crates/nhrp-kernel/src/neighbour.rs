@@ -35,6 +35,9 @@ pub enum NeighbourKind {
     Permanent,
     /// `NUD_REACHABLE` with `NTF_EXT_LEARNED`: never collected, but ages, so that use can be seen. For shortcuts.
     ExternallyLearned,
+    /// `NUD_STALE` with `NTF_EXT_LEARNED`: the same, but the next packet makes the kernel ask within seconds
+    /// (`delay_first_probe_time`) whether the entry still holds. For shortcuts about to expire.
+    ExternallyLearnedStale,
 }
 
 /// An entry as wanted.
@@ -266,6 +269,7 @@ impl NeighbourEntry {
         (message.header.state, message.header.flags) = match self.kind {
             NeighbourKind::Permanent => (NeighbourState::Permanent, NeighbourFlags::empty()),
             NeighbourKind::ExternallyLearned => (NeighbourState::Reachable, NeighbourFlags::ExtLearned),
+            NeighbourKind::ExternallyLearnedStale => (NeighbourState::Stale, NeighbourFlags::ExtLearned),
         };
         let nbma = match self.nbma {
             IpAddr::V4(address) => address.octets().to_vec(),

@@ -60,7 +60,7 @@ impl KernelNeighbour {
     pub fn serves(&self, entry: &NeighbourEntry) -> bool {
         let kind = match entry.kind {
             NeighbourKind::Permanent => self.state & NUD_PERMANENT != 0,
-            NeighbourKind::ExternallyLearned => {
+            NeighbourKind::ExternallyLearned | NeighbourKind::ExternallyLearnedStale => {
                 self.state & NUD_AGEING != 0 && self.flags & NTF_EXT_LEARNED != 0
             }
         };

@@ -1,0 +1,96 @@
+//! The running configuration: edited by vty lines, read from and written to files.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use nhrp_config::{Config, Edit, RenderOptions};
+use vtysh_plugin::render::{RunningConfig, running_config, saved_file};
+use vtysh_plugin::{Command, Handler, LibraryConfig, LibraryEdit, Reply, read_config};
+
+use crate::options::Options;
+use crate::release::InstalledFrr;
+
+/// Everything that `show running-config` prints.
+#[derive(Debug, Default)]
+pub(crate) struct Configuration {
+    pub(crate) nhrp: Config,
+    pub(crate) library: LibraryConfig,
+}
+
+impl Configuration {
+    pub(crate) fn edit(&mut self, edit: &Edit) -> Reply {
+        self.nhrp.apply(edit).into()
+    }
+
+    pub(crate) fn edit_library(&mut self, edit: &LibraryEdit) -> Reply {
+        self.library.apply(edit)
+    }
+
+    /// The text that vtysh collects: nothing in it that the installed vtysh could not read back.
+    pub(crate) fn render(
+        &self,
+        frr: &InstalledFrr,
+        hostname: &str,
+        command_line_log: Option<&str>,
+    ) -> String {
+        let options = RenderOptions::vtysh(frr.release.major.into(), frr.release.minor.into());
+        running_config(&RunningConfig {
+            version: &frr.version,
+            release: frr.release,
+            hostname,
+            command_line_log,
+            library: &self.library,
+            body: &self.nhrp.render(&options),
+        })
+    }
+}
+
+/// Writes the configuration file: a new file beside it first, the old one kept as `.sav`.
+pub(crate) fn save(path: &Path, running: &str) -> std::io::Result<()> {
+    let stamp = chrono::Local::now().format("%Y/%m/%d %H:%M:%S").to_string();
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let fresh = path.with_file_name(format!("{name}.{}", std::process::id()));
+    let backup = path.with_file_name(format!("{name}.sav"));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&fresh)?;
+    file.write_all(saved_file(running, &stamp).as_bytes())?;
+    file.sync_all()?;
+    if path.exists() {
+        match fs::remove_file(&backup) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        fs::hard_link(path, &backup)?;
+    }
+    fs::rename(&fresh, path)?;
+    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+}
+
+/// Only keeps the configuration: for `-C`.
+impl Handler for Configuration {
+    fn execute(&mut self, command: Command) -> Reply {
+        match command {
+            Command::Edit(edit) => self.edit(&edit),
+            Command::Library(edit) => self.edit_library(&edit),
+            _ => Reply::ok(),
+        }
+    }
+}
+
+/// `-C`: reads the configuration and says what is wrong with it. FRR exits 0 even then; so does this.
+pub(crate) fn check(options: &Options) -> i32 {
+    let path = options.config_path();
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            for error in read_config(&text, &mut Configuration::default()) {
+                eprintln!("{}: {error}", path.display());
+            }
+            0
+        }
+        Err(error) => {
+            eprintln!("cannot read {}: {error}", path.display());
+            1
+        }
+    }
+}

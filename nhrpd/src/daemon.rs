@@ -1,0 +1,501 @@
+//! The event loop: one owner of the engine, merging everything that happens into its inputs and carrying out its
+//! outputs.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nhrp_config::DebugTopics;
+use nhrp_engine::{Engine, Input, Instant, Level, Limits, Notice, Output, Topic};
+use nhrp_kernel::neighbour::NeighbourEvent;
+use nhrp_kernel::nflog::{Nflog, NflogPacket};
+use nhrp_kernel::packet_socket::RecvBatch;
+use nhrp_zapi::{Event, Request, ZebraClient};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use vtysh_plugin::{Handler, VtyRequest, VtyServer, read_config};
+
+use crate::configuration::Configuration;
+use crate::kernel::{self, KernelSide, Sockets};
+use crate::logging::{Log, RateLimit};
+use crate::options::Options;
+use crate::release::InstalledFrr;
+use crate::resolver::{Answer, Resolver};
+use crate::zebra::{self, Reaction, ZebraSide};
+
+/// Commands that wait for the loop; more wait in their sessions.
+const VTY_QUEUE: usize = 64;
+/// How often the kernel's neighbour table is compared with what it should be, besides after lost events.
+const COMPARE_EVERY: Duration = Duration::from_secs(300);
+
+/// The running daemon.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    pub(crate) engine: Engine,
+    pub(crate) configuration: Configuration,
+    pub(crate) frr: InstalledFrr,
+    pub(crate) log: Log,
+    pub(crate) hostname: String,
+    pub(crate) config_path: PathBuf,
+    /// A file is being read: the engine hears of its end only.
+    pub(crate) bulk: bool,
+    /// `--log` as FRR prints it into the configuration.
+    pub(crate) command_line_log: Option<String>,
+    config_to_read: Option<PathBuf>,
+    /// What the engine and the log follow now.
+    applied: nhrp_config::Config,
+    started: tokio::time::Instant,
+    zebra: ZebraClient,
+    zebra_side: ZebraSide,
+    sockets: Sockets,
+    kernel: KernelSide,
+    own_neighbours: bool,
+    nflog: Option<Nflog>,
+    resolver: Resolver,
+    rate: RateLimit,
+    cleared: usize,
+    /// Interfaces on which an earlier life may have left neighbours.
+    to_adopt: Vec<u32>,
+    compare_now: bool,
+}
+
+/// What woke the loop.
+enum Woken {
+    Packets(std::io::Result<usize>),
+    Zebra(Event),
+    Flows(std::io::Result<()>),
+    Neighbour(std::io::Result<NeighbourEvent>),
+    Vty(VtyRequest),
+    Resolved(Answer),
+    Deadline,
+    Compare,
+    ReopenLogs,
+    Stop,
+}
+
+/// Starts the vty server; its commands come out of the receiver.
+pub(crate) fn serve_vty(server: VtyServer) -> mpsc::Receiver<VtyRequest> {
+    let (sender, requests) = mpsc::channel(VTY_QUEUE);
+    tokio::spawn(async move {
+        if let Err(error) = server.run(sender).await {
+            tracing::error!(target: "nhrp::common", "the vty socket is lost: {error}; restart nhrpd to use vtysh again");
+        }
+    });
+    requests
+}
+
+async fn next_flows(nflog: &mut Option<Nflog>, flows: &mut Vec<NflogPacket>) -> std::io::Result<()> {
+    match nflog {
+        Some(nflog) => nflog.recv(flows).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Daemon {
+    pub(crate) fn new(
+        options: &Options,
+        frr: InstalledFrr,
+        log: Log,
+        sockets: Sockets,
+    ) -> Result<Self, String> {
+        let mut zebra_options = nhrp_zapi::Options::new(options.zebra_path());
+        if let Some(release) = &options.zebra_release {
+            zebra_options.forced_release = Some(
+                nhrp_zapi::release_in_text(release).map_err(|e| format!("--zebra-release {release}: {e}"))?,
+            );
+        }
+        let hostname =
+            nix::unistd::gethostname().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let limits = Limits { max_cache_entries: options.max_peers, ..Limits::default() };
+        let command_line_log = options.log.first().map(|target| {
+            let level = options.log_level.as_deref().unwrap_or("debugging");
+            format!("log {} {level}", target.replacen("file:", "file ", 1))
+        });
+        Ok(Self {
+            engine: Engine::new(rand::random(), limits),
+            configuration: Configuration::default(),
+            frr,
+            log,
+            hostname,
+            config_path: options.config_path(),
+            bulk: false,
+            command_line_log,
+            config_to_read: options.config_to_read(),
+            applied: nhrp_config::Config::default(),
+            started: tokio::time::Instant::now(),
+            zebra: ZebraClient::new(zebra_options),
+            zebra_side: ZebraSide::default(),
+            sockets,
+            kernel: KernelSide::new(),
+            own_neighbours: !options.zebra_neighbours,
+            nflog: None,
+            resolver: Resolver::new(),
+            rate: RateLimit::default(),
+            cleared: 0,
+            to_adopt: Vec::new(),
+            compare_now: false,
+        })
+    }
+
+    fn now(&self) -> Instant {
+        let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Instant::from_micros(micros)
+    }
+
+    /// Reads the file of this daemon alone, if there is no `frr.conf` for all.
+    pub(crate) fn read_configuration(&mut self) {
+        let Some(path) = self.config_to_read.take() else { return };
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) => {
+                tracing::error!(
+                    target: "nhrp::common",
+                    "cannot read configuration file {}: {error}; starting without configuration",
+                    path.display()
+                );
+                return;
+            }
+        };
+        self.bulk = true;
+        let errors = read_config(&text, self);
+        self.bulk = false;
+        self.configuration_changed();
+        for error in errors {
+            tracing::error!(
+                target: "nhrp::common",
+                "No such command on config line {}: {} ({})",
+                error.line_number,
+                error.line,
+                error.text.trim_end()
+            );
+        }
+    }
+
+    /// Serves until a signal says otherwise.
+    pub(crate) async fn run(mut self, mut vty: mpsc::Receiver<VtyRequest>) -> Result<(), String> {
+        let listen = |kind| signal(kind).map_err(|e| format!("cannot listen for signals: {e}"));
+        let mut stop: [Signal; 2] = [listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?];
+        let mut reopen = listen(SignalKind::user_defined1())?;
+        let [term, int] = &mut stop;
+        let mut batch = RecvBatch::new();
+        let mut flows: Vec<NflogPacket> = Vec::new();
+        let mut compare = tokio::time::interval(COMPARE_EVERY);
+        compare.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        compare.reset();
+        loop {
+            self.carry_out().await;
+            let deadline =
+                self.engine.next_deadline().map(|at| self.started + Duration::from_micros(at.as_micros()));
+            let woken = tokio::select! {
+                biased;
+                _ = term.recv() => Woken::Stop,
+                _ = int.recv() => Woken::Stop,
+                event = self.zebra.next() => Woken::Zebra(event),
+                received = self.sockets.packets.recv(&mut batch) => Woken::Packets(received),
+                received = next_flows(&mut self.nflog, &mut flows) => Woken::Flows(received),
+                event = self.sockets.neighbours.next_event(), if self.own_neighbours => Woken::Neighbour(event),
+                () = async { tokio::time::sleep_until(deadline.unwrap_or(self.started)).await }, if deadline.is_some() => Woken::Deadline,
+                Some(request) = vty.recv() => Woken::Vty(request),
+                answer = self.resolver.next() => Woken::Resolved(answer),
+                _ = compare.tick() => Woken::Compare,
+                _ = reopen.recv() => Woken::ReopenLogs,
+            };
+            match woken {
+                Woken::Stop => break,
+                Woken::Packets(received) => self.on_packets(received, &batch),
+                Woken::Zebra(event) => self.on_zebra(event),
+                Woken::Flows(received) => self.on_flows(received, &mut flows),
+                Woken::Neighbour(event) => self.on_neighbour(event),
+                Woken::Vty(request) => {
+                    let reply = self.execute(request.command);
+                    // The client may have hung up meanwhile.
+                    let _ = request.reply.send(reply);
+                }
+                Woken::Resolved(answer) => {
+                    self.feed(Input::Resolved { token: answer.token, addresses: answer.addresses });
+                }
+                Woken::Deadline => self.feed(Input::DeadlineReached),
+                Woken::Compare => self.compare_now = self.own_neighbours,
+                Woken::ReopenLogs => self.log.reopen(),
+            }
+        }
+        tracing::info!(target: "nhrp::common", "Terminating on signal");
+        self.kernel.leave(&mut self.sockets, &self.engine, self.own_neighbours);
+        self.zebra.close().await;
+        Ok(())
+    }
+
+    fn feed(&mut self, input: Input) {
+        let now = self.now();
+        self.engine.handle(now, input);
+        self.collect();
+    }
+
+    fn on_packets(&mut self, received: std::io::Result<usize>, batch: &RecvBatch) {
+        if let Err(error) = received {
+            self.say(
+                "packet socket",
+                Level::Warning,
+                "kernel",
+                &format!("cannot receive NHRP packets: {error}"),
+            );
+            return;
+        }
+        let now = self.now();
+        for packet in batch.packets() {
+            let (ifindex, source) = (packet.ifindex, packet.source);
+            self.engine.handle(now, Input::Packet { ifindex, source, octets: packet.octets.to_vec() });
+        }
+        self.collect();
+    }
+
+    fn on_flows(&mut self, received: std::io::Result<()>, flows: &mut Vec<NflogPacket>) {
+        if let Err(error) = received {
+            self.say("nflog", Level::Warning, "kernel", &format!("cannot receive from NFLOG: {error}"));
+        }
+        let now = self.now();
+        for flow in flows.drain(..) {
+            if let Some(ifindex) = flow.in_ifindex {
+                self.engine.handle(now, Input::Flow { ifindex, octets: flow.payload });
+            }
+        }
+        self.collect();
+    }
+
+    fn on_neighbour(&mut self, event: std::io::Result<NeighbourEvent>) {
+        match event {
+            Ok(NeighbourEvent::Overrun) => {
+                tracing::warn!(target: "nhrp::kernel", "neighbour events were lost; comparing the whole table");
+                self.compare_now = true;
+            }
+            Ok(event) => {
+                if let Some(input) = kernel::neighbour_input(&self.engine, &event) {
+                    self.feed(input);
+                }
+            }
+            Err(error) => {
+                self.say(
+                    "neighbours",
+                    Level::Warning,
+                    "kernel",
+                    &format!("cannot watch neighbours: {error}"),
+                );
+                self.compare_now = true;
+            }
+        }
+    }
+
+    fn on_zebra(&mut self, event: Event) {
+        let mut inputs = Vec::new();
+        let reaction = self.zebra_side.translate(event, &self.engine, self.own_neighbours, &mut inputs);
+        let now = self.now();
+        for input in inputs {
+            self.engine.handle(now, input);
+        }
+        self.collect();
+        if reaction == Reaction::TellAll {
+            self.tell_zebra_all();
+        }
+    }
+
+    /// A zebra that has just started knows nothing of ours.
+    fn tell_zebra_all(&mut self) {
+        for ifindex in self.engine.gre_interfaces() {
+            self.zebra.send(Request::GreGet { ifindex });
+        }
+        let running: Vec<_> =
+            self.engine.running_interfaces().map(|(ifindex, _, afi)| (ifindex, afi)).collect();
+        for (ifindex, afi) in running {
+            self.configure_arp(ifindex, afi);
+        }
+        for route in self.engine.routes() {
+            self.zebra.send(zebra::route_request(&route));
+        }
+    }
+
+    fn configure_arp(&mut self, ifindex: u32, afi: nhrp_config::Afi) {
+        if self.zebra.table().is_some_and(nhrp_zapi::ReleaseTable::has_set_arp) {
+            self.zebra.send(Request::SetArp { ifindex, enable: true });
+        } else if let Err(error) = self.sockets.links.clear_noarp(ifindex) {
+            tracing::warn!(target: "nhrp::kernel", "cannot make the kernel resolve neighbours on interface {ifindex}: {error}");
+        }
+        self.zebra.send(Request::ConfigureArp { ifindex, family: zebra::zebra_afi(afi) });
+    }
+
+    /// Sorts the engine's outputs to those who carry them out. Nothing here waits.
+    fn collect(&mut self) {
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Send { ifindex, destination, octets } => {
+                    self.kernel.queue_packet(ifindex, destination, octets)
+                }
+                Output::RouteAdd(route) => self.zebra.send(zebra::route_request(&route)),
+                Output::RouteDelete { prefix } => self.zebra.send(Request::RouteDelete(prefix)),
+                Output::NeighbourSet(neighbour) if self.own_neighbours => self.kernel.queue_set(&neighbour),
+                Output::NeighbourSet(neighbour) => {
+                    if let std::net::IpAddr::V4(nbma) = neighbour.nbma {
+                        let (ifindex, protocol) = (neighbour.ifindex, neighbour.protocol);
+                        self.zebra.send(Request::NeighAdd { ifindex, protocol, nbma });
+                    }
+                }
+                Output::NeighbourDelete { ifindex, protocol } if self.own_neighbours => {
+                    self.kernel.queue_delete(ifindex, protocol);
+                }
+                Output::NeighbourDelete { ifindex, protocol } => {
+                    self.zebra.send(Request::NeighDelete { ifindex, protocol });
+                }
+                Output::Enable { ifindex, name, afi } => {
+                    self.kernel.enable(&name);
+                    self.configure_arp(ifindex, afi);
+                    if self.own_neighbours {
+                        self.to_adopt.push(ifindex);
+                    }
+                }
+                Output::QueryGre { ifindex } => self.zebra.send(Request::GreGet { ifindex }),
+                Output::BindGre { ifindex, link } => {
+                    if let Err(error) = self.sockets.links.bind_gre(ifindex, link) {
+                        tracing::warn!(
+                            target: "nhrp::interface",
+                            "cannot bind tunnel {ifindex} to interface {link}: {error}; \
+                             create it with 'dev' instead of 'tunnel source'"
+                        );
+                    }
+                    self.zebra.send(Request::GreGet { ifindex });
+                }
+                Output::Resolve { token, name } => self.resolver.start(token, name),
+                Output::Cleared { count } => self.cleared = count,
+                Output::Notice(notice) => self.tell(&notice),
+            }
+        }
+    }
+
+    /// Hands over what was collected, and does what needs a look into the kernel.
+    async fn carry_out(&mut self) {
+        for ifindex in std::mem::take(&mut self.to_adopt) {
+            let inputs = self.kernel.adopt(&mut self.sockets.neighbours, ifindex, &self.engine).await;
+            for input in inputs {
+                self.feed(input);
+            }
+        }
+        self.kernel.flush(&mut self.sockets);
+        if std::mem::take(&mut self.compare_now) {
+            self.kernel.compare(&mut self.sockets.neighbours, &self.engine).await;
+            self.kernel.flush(&mut self.sockets);
+        }
+        self.zebra.flush();
+    }
+
+    /// The configuration may have changed: engine, log and sockets follow, once for a whole file.
+    pub(crate) fn configuration_changed(&mut self) {
+        if self.bulk || self.configuration.nhrp == self.applied {
+            return;
+        }
+        let new = self.configuration.nhrp.clone();
+        let old = std::mem::replace(&mut self.applied, new.clone());
+        if old.debug != new.debug {
+            self.log.set_debug(new.debug);
+            self.engine.set_packet_trace(new.debug.0 & DebugTopics::COMMON != 0);
+        }
+        if old.nflog_group != new.nflog_group {
+            self.nflog = new.nflog_group.and_then(kernel::open_nflog);
+        }
+        if old.event_socket != new.event_socket && new.event_socket.is_some() {
+            tracing::warn!(
+                target: "nhrp::event",
+                "'nhrp event socket' is kept in the configuration, but this release does not ask it: \
+                 bindings are accepted without authorisation"
+            );
+        }
+        let removed = old.interfaces.keys().filter(|name| !new.interfaces.contains_key(*name));
+        let changed =
+            new.interfaces.iter().filter(|(name, config)| old.interfaces.get(*name) != Some(*config));
+        let inputs: Vec<Input> = removed
+            .map(|name| Input::Configure { name: name.clone(), config: Box::default() })
+            .chain(changed.map(|(name, config)| Input::Configure {
+                name: name.clone(),
+                config: Box::new(config.clone()),
+            }))
+            .collect();
+        for input in inputs {
+            self.feed(input);
+        }
+    }
+
+    pub(crate) fn clear(&mut self, input: Input) -> usize {
+        self.cleared = 0;
+        self.feed(input);
+        self.cleared
+    }
+
+    pub(crate) fn running_config(&self) -> String {
+        self.configuration.render(&self.frr, &self.hostname, self.command_line_log.as_deref())
+    }
+
+    pub(crate) fn log_summary(&self) -> String {
+        let logging = &self.configuration.library.logging;
+        let level = |l: Option<vtysh_plugin::LogLevel>| {
+            l.map_or("disabled".to_owned(), |l| format!("level {}", l.word()))
+        };
+        let file = match &logging.file {
+            Some((path, l)) => format!("level {}, filename {path}", l.word()),
+            None => "disabled".to_owned(),
+        };
+        format!(
+            "Logging configuration for nhrpd:\nSyslog logging: {}\nStdout logging: {}\nFile logging: {file}\n",
+            level(logging.syslog),
+            level(logging.stdout)
+        )
+    }
+
+    /// Candidates for vtysh's completion.
+    pub(crate) fn candidates(&self, token: &str) -> String {
+        if token != "IFNAME" && token != "INTERFACE" {
+            return String::new();
+        }
+        self.engine.interface_names().into_iter().map(|name| name + "\n").collect()
+    }
+
+    fn tell(&mut self, notice: &Notice) {
+        let kind = match notice {
+            Notice::PacketRefused { .. } => "packets refused",
+            Notice::Limit { .. } => "limit",
+            Notice::NameUnresolved { .. } => "names",
+            Notice::RegistrationFailed { .. } => "registrations",
+            _ => "",
+        };
+        let topic = match notice.topic() {
+            Topic::Common => "common",
+            Topic::Interface => "interface",
+            Topic::Route => "route",
+        };
+        self.say(kind, notice.level(), topic, &notice.to_string());
+    }
+
+    /// Logs; messages of the same non-empty kind not too often.
+    fn say(&mut self, kind: &'static str, level: Level, topic: &str, text: &str) {
+        let mut left_out = 0;
+        if !kind.is_empty() && level != Level::Debug {
+            match self.rate.admit(kind) {
+                Some(n) => left_out = n,
+                None => return,
+            }
+        }
+        let note =
+            if left_out > 0 { format!(" ({left_out} similar messages left out)") } else { String::new() };
+        // Targets are compile-time constants of a call site.
+        macro_rules! log {
+            ($level:ident) => {
+                match topic {
+                    "interface" => tracing::$level!(target: "nhrp::interface", "{text}{note}"),
+                    "route" => tracing::$level!(target: "nhrp::route", "{text}{note}"),
+                    "kernel" => tracing::$level!(target: "nhrp::kernel", "{text}{note}"),
+                    _ => tracing::$level!(target: "nhrp::common", "{text}{note}"),
+                }
+            };
+        }
+        match level {
+            Level::Warning => log!(warn),
+            Level::Info => log!(info),
+            Level::Debug => log!(debug),
+        }
+    }
+}

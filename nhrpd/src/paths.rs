@@ -1,0 +1,10 @@
+//! Where FRR's packages put things.
+
+/// Sockets and pid files.
+pub(crate) const RUN: &str = "/var/run/frr";
+/// Configuration.
+pub(crate) const CONFIG: &str = "/etc/frr";
+/// Where an FRR daemon may be installed, to ask it for its release.
+pub(crate) const ZEBRA: [&str; 3] = ["/usr/lib/frr/zebra", "/usr/libexec/frr/zebra", "/usr/sbin/zebra"];
+/// Group that may use vtysh.
+pub(crate) const VTY_GROUP: &str = "frrvty";

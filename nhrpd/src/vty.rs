@@ -1,0 +1,224 @@
+//! What vtysh asks, answered from the engine's state and the configuration.
+
+use nhrp_config::Afi;
+use nhrp_engine::{CacheType, CacheView, ClearWhat, Input};
+use vtysh_plugin::render::{self, CacheKind, CacheRow, DmvpnRow, NhsRow, OpenNhrpRow, ShortcutRow};
+use vtysh_plugin::{ClearTarget, Command, Handler, LibraryEdit, NhrpTable, Reply, Show, WriteTarget};
+
+use crate::configuration;
+use crate::daemon::Daemon;
+
+/// A client is taken for unreachable after as many unanswered requests (FRR's master prints `N` then).
+const UNREACHABLE_AFTER: u32 = 3;
+
+fn cache_kind(kind: CacheType) -> CacheKind {
+    match kind {
+        CacheType::Dynamic => CacheKind::Dynamic,
+        CacheType::Nhs => CacheKind::Nhs,
+        CacheType::Static => CacheKind::Static,
+        CacheType::Local => CacheKind::Local,
+    }
+}
+
+fn cache_row(view: CacheView) -> CacheRow {
+    CacheRow {
+        kind: cache_kind(view.kind),
+        protocol: view.protocol,
+        nbma: view.nbma,
+        claimed_nbma: view.claimed,
+        used: view.used,
+        timeout: view.expires.is_some(),
+        auth: false,
+        identity: (view.kind != CacheType::Local).then(String::new),
+        interface: view.interface,
+    }
+}
+
+fn opennhrp_row(view: &CacheView) -> OpenNhrpRow {
+    OpenNhrpRow {
+        kind: cache_kind(view.kind),
+        up: view.installed,
+        used: view.used,
+        protocol: view.protocol,
+        nbma: view.nbma.filter(|_| view.kind != CacheType::Local),
+        nat_oa: view.nat,
+    }
+}
+
+impl Daemon {
+    fn show(&mut self, show: &Show) -> Reply {
+        let release = self.frr.release;
+        match show {
+            Show::Nhrp { afi, table, json } => self.show_nhrp(*afi, *table, *json),
+            Show::Dmvpn { json } => {
+                let rows: Vec<DmvpnRow> = self
+                    .engine
+                    .nbma_pairs()
+                    .into_iter()
+                    .map(|(source, destination)| DmvpnRow {
+                        source,
+                        destination,
+                        notifier_active: true,
+                        sas: 0,
+                        identity: String::new(),
+                    })
+                    .collect();
+                render::dmvpn(&rows, *json, release)
+            }
+            Show::RunningConfig => Reply::text(self.running_config()),
+            Show::StartupConfig => match std::fs::read_to_string(&self.config_path) {
+                Ok(text) => Reply::text(text),
+                Err(error) => Reply::warning(format!(
+                    "% Can't open configuration file [{}]: {error}",
+                    self.config_path.display()
+                )),
+            },
+            Show::Debugging => render::debugging(self.configuration.nhrp.debug),
+            Show::Memory { .. } => {
+                let [cache, shortcuts, resolutions, routes, timers] = self.engine.sizes();
+                Reply::text(format!(
+                    "--- nhrpd ---\nNHRP cache entry              : {cache}\nNHRP shortcut                 : {shortcuts}\n\
+                     NHRP resolution under way     : {resolutions}\nNHRP route                    : {routes}\n\
+                     NHRP timer                    : {timers}\n"
+                ))
+            }
+            Show::Modules => {
+                Reply::text("Module information for NHRP:\n  none loaded: nhrpd is one program\n")
+            }
+            Show::Version => Reply::text(format!(
+                "nhrpd {} ({}), with the texts of FRR {}.\n",
+                env!("CARGO_PKG_VERSION"),
+                self.hostname,
+                self.frr.version
+            )),
+            Show::Logging => Reply::text(self.log_summary()),
+            Show::AccessLists { family, name, .. } => {
+                Reply::text(self.configuration.library.show_access_lists(*family, name.as_deref()))
+            }
+            Show::Hashtables
+            | Show::LoggingFilterText
+            | Show::WorkQueues
+            | Show::EventLoop
+            | Show::Errors
+            | Show::Rcu
+            | Show::Yang
+            | Show::Who
+            | Show::History => Reply::ok(),
+        }
+    }
+
+    fn show_nhrp(&self, afi: Afi, table: NhrpTable, json: bool) -> Reply {
+        let release = self.frr.release;
+        match table {
+            NhrpTable::Cache => {
+                let rows: Vec<CacheRow> = self.engine.cache_view(afi).map(cache_row).collect();
+                render::cache(&rows, json, release)
+            }
+            NhrpTable::OpenNhrp => {
+                let rows: Vec<OpenNhrpRow> =
+                    self.engine.cache_view(afi).map(|view| opennhrp_row(&view)).collect();
+                render::opennhrp(&rows, json, release)
+            }
+            NhrpTable::Nhs => {
+                let rows: Vec<NhsRow> = self
+                    .engine
+                    .nhs_view(afi)
+                    .into_iter()
+                    .map(|view| NhsRow {
+                        interface: view.interface,
+                        fqdn: view.name,
+                        nbma: view.nbma,
+                        protocol: view.protocol,
+                        priority: view.priority,
+                        reachable: view.failures < UNREACHABLE_AFTER,
+                    })
+                    .collect();
+                render::nhs(&rows, json, release)
+            }
+            NhrpTable::Shortcut => {
+                let rows: Vec<ShortcutRow> = self
+                    .engine
+                    .shortcut_view(afi)
+                    .into_iter()
+                    .map(|view| ShortcutRow {
+                        kind: match view.kind {
+                            "dynamic" => CacheKind::Dynamic,
+                            "negative" => CacheKind::Negative,
+                            _ => CacheKind::Incomplete,
+                        },
+                        prefix: view.prefix,
+                        via: view.via,
+                        identity: String::new(),
+                    })
+                    .collect();
+                render::shortcut(&rows, json, release)
+            }
+        }
+    }
+
+    fn write_file(&mut self) -> Reply {
+        let text = self.running_config();
+        let path = self.config_path.display().to_string();
+        match configuration::save(&self.config_path, &text) {
+            Ok(()) => Reply::text(format!("Configuration saved to {path}\n")),
+            Err(error) => Reply::warning(format!(
+                "Can't write configuration file {path}: {error}; check that the daemon's user may write there"
+            )),
+        }
+    }
+
+    fn edit_library(&mut self, edit: &LibraryEdit) -> Reply {
+        let reply = self.configuration.edit_library(edit);
+        if matches!(edit, LibraryEdit::Log(_))
+            && let Err(error) = self.log.configure(&self.configuration.library.logging)
+        {
+            return Reply::config_failed(error);
+        }
+        reply
+    }
+}
+
+impl Handler for Daemon {
+    fn execute(&mut self, command: Command) -> Reply {
+        match command {
+            Command::Edit(edit) => {
+                let reply = self.configuration.edit(&edit);
+                self.configuration_changed();
+                reply
+            }
+            Command::Library(edit) => self.edit_library(&edit),
+            Command::Show(show) => self.show(&show),
+            Command::Clear(afi, target) => {
+                let what = match target {
+                    ClearTarget::Cache => ClearWhat::Cache,
+                    ClearTarget::Shortcut => ClearWhat::Shortcuts(afi),
+                };
+                render::cleared(self.clear(Input::Clear(what)))
+            }
+            Command::Write(WriteTarget::Terminal) => Reply::text(self.running_config()),
+            Command::Write(WriteTarget::File) => self.write_file(),
+            Command::BulkStart => {
+                self.bulk = true;
+                Reply::ok()
+            }
+            Command::BulkEnd => {
+                self.bulk = false;
+                self.configuration_changed();
+                Reply::ok()
+            }
+            Command::Echo(text) => Reply::text(format!("{text}\n")),
+            Command::TerminalMonitor(true) => Reply::warning("% not supported"),
+            Command::TerminalMonitor(false) => Reply::ok(),
+            Command::LogMessage { text, .. } => {
+                tracing::info!(target: "nhrp::common", "{text}");
+                Reply::ok()
+            }
+            Command::Autocomplete { token, .. } => Reply::text(self.candidates(&token)),
+            Command::ClearCommandLineLogTargets => {
+                self.log.clear_command_line();
+                self.command_line_log = None;
+                Reply::ok()
+            }
+        }
+    }
+}

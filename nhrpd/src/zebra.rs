@@ -1,0 +1,168 @@
+//! Between zebra's messages and the engine's inputs and outputs.
+//!
+//! After each (re)connection zebra tells everything again. What it does not tell any more until it is done
+//! ([`Event::Synced`]) is gone, and only then the engine is told so: a restart of zebra costs nothing.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use nhrp_config::Afi;
+use nhrp_engine::{Engine, Input, Link, NeighbourEvent, Nexthop, Route};
+use nhrp_zapi::{Event, LinkType, NeighbourKind, NeighbourState, Request, RouteNexthop, VRF_DEFAULT};
+
+/// What was told since the last `Connected`.
+#[derive(Debug, Default)]
+pub(crate) struct Resync {
+    links: HashSet<u32>,
+    addresses: HashSet<(u32, IpNet)>,
+    routes: HashSet<IpNet>,
+}
+
+/// Zebra's side of the translation.
+#[derive(Debug, Default)]
+pub(crate) struct ZebraSide {
+    resync: Option<Resync>,
+}
+
+/// What a zebra event asks of the daemon besides the engine's inputs.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Reaction {
+    Nothing,
+    /// zebra is there and complete: it is to be told everything.
+    TellAll,
+}
+
+impl ZebraSide {
+    /// Translates one event; inputs are appended in the order in which the engine must see them.
+    pub(crate) fn translate(
+        &mut self,
+        event: Event,
+        engine: &Engine,
+        own_neighbours: bool,
+        inputs: &mut Vec<Input>,
+    ) -> Reaction {
+        match event {
+            Event::Connected { epoch, .. } => {
+                tracing::debug!(target: "nhrp::event", "zebra speaks epoch {epoch:?}");
+                self.resync = Some(Resync::default());
+            }
+            Event::Synced => {
+                self.sweep(engine, inputs);
+                return Reaction::TellAll;
+            }
+            Event::Disconnected { .. } => self.resync = None,
+            Event::Error(error) => tracing::error!(target: "nhrp::common", "{error}"),
+            Event::Interface(interface) if interface.vrf == VRF_DEFAULT => {
+                if let Some(resync) = &mut self.resync {
+                    resync.links.insert(interface.ifindex);
+                }
+                inputs.push(Input::Link(Link {
+                    ifindex: interface.ifindex,
+                    name: interface.name,
+                    up: interface.flags.is_up(),
+                    gre: interface.link_type == LinkType::GRE,
+                    mtu: interface.mtu,
+                }));
+            }
+            // An interface that moved to another VRF is gone from ours.
+            Event::Interface(interface) => inputs.push(Input::LinkDeleted { ifindex: interface.ifindex }),
+            Event::InterfaceDeleted(interface) => {
+                if interface.vrf == VRF_DEFAULT {
+                    inputs.push(Input::LinkDeleted { ifindex: interface.ifindex });
+                }
+            }
+            Event::AddressAdded(address) => {
+                if let Some(resync) = &mut self.resync {
+                    resync.addresses.insert((address.ifindex, address.prefix));
+                }
+                inputs.push(Input::AddressAdded {
+                    ifindex: address.ifindex,
+                    address: address.prefix,
+                    secondary: address.is_secondary(),
+                });
+            }
+            Event::AddressDeleted(address) => {
+                inputs.push(Input::AddressDeleted { ifindex: address.ifindex, address: address.prefix });
+            }
+            Event::RouteAdded(route) if route.vrf == VRF_DEFAULT && !route.is_nhrp && !route.is_local => {
+                if let Some(resync) = &mut self.resync {
+                    resync.routes.insert(route.prefix.trunc());
+                }
+                let nexthop = route.nexthop;
+                let gateway = nexthop.and_then(|n| n.gateway).filter(|g: &IpAddr| !g.is_unspecified());
+                let ifindex = nexthop.filter(|n| !n.blackhole).and_then(|n| n.ifindex);
+                inputs.push(Input::RouteAdded { prefix: route.prefix.trunc(), gateway, ifindex });
+            }
+            Event::RouteDeleted(route) if route.vrf == VRF_DEFAULT && !route.is_nhrp && !route.is_local => {
+                inputs.push(Input::RouteDeleted { prefix: route.prefix.trunc() });
+            }
+            // The kernel's own messages say more, and say it in every release.
+            Event::Neighbour(neighbour) if !own_neighbours && !neighbour.is_echo() => {
+                if let Some(event) = neighbour_event(neighbour.kind, neighbour.state) {
+                    inputs.push(Input::Neighbour {
+                        ifindex: neighbour.ifindex,
+                        protocol: neighbour.protocol,
+                        event,
+                    });
+                }
+            }
+            Event::GreUpdate(gre) => {
+                inputs.push(Input::Gre { ifindex: gre.ifindex, local: gre.local, link: gre.link_ifindex });
+            }
+            Event::RouteAdded(_)
+            | Event::RouteDeleted(_)
+            | Event::Neighbour(_)
+            | Event::RouterId(_)
+            | Event::VrfAdded(_)
+            | Event::VrfDeleted { .. } => {}
+        }
+        Reaction::Nothing
+    }
+
+    /// The dump is complete: what the engine knows and zebra did not tell does not exist.
+    fn sweep(&mut self, engine: &Engine, inputs: &mut Vec<Input>) {
+        let Some(seen) = self.resync.take() else { return };
+        for (ifindex, addresses) in engine.links() {
+            if !seen.links.contains(&ifindex) {
+                inputs.push(Input::LinkDeleted { ifindex });
+                continue;
+            }
+            let gone = addresses.filter(|a| !seen.addresses.contains(&(ifindex, *a)));
+            inputs.extend(gone.map(|address| Input::AddressDeleted { ifindex, address }));
+        }
+        let gone = engine.known_routes().into_iter().filter(|p| !seen.routes.contains(p));
+        inputs.extend(gone.map(|prefix| Input::RouteDeleted { prefix }));
+    }
+}
+
+/// FRR's reading of neighbour messages: a question with a known address is use, one without is a miss.
+fn neighbour_event(kind: NeighbourKind, state: NeighbourState) -> Option<NeighbourEvent> {
+    match kind {
+        NeighbourKind::Get if state == NeighbourState::INCOMPLETE => Some(NeighbourEvent::Wanted),
+        NeighbourKind::Get => Some(NeighbourEvent::Probe),
+        NeighbourKind::Added if state == NeighbourState::REACHABLE => Some(NeighbourEvent::Probe),
+        NeighbourKind::Added if state == NeighbourState::FAILED => Some(NeighbourEvent::Lost),
+        NeighbourKind::Added | NeighbourKind::Removed => Some(NeighbourEvent::Stale),
+    }
+}
+
+/// The engine's route as zebra wants it.
+pub(crate) fn route_request(route: &Route) -> Request {
+    let nexthop = match route.nexthop {
+        Nexthop::Interface { ifindex } => RouteNexthop::Interface { ifindex },
+        Nexthop::Gateway { address, ifindex } => {
+            RouteNexthop::Gateway { addr: address, ifindex: Some(ifindex) }
+        }
+        Nexthop::Reject => RouteNexthop::Blackhole,
+    };
+    Request::RouteAdd(nhrp_zapi::Route { mtu: route.mtu, ..nhrp_zapi::Route::new(route.prefix, nexthop) })
+}
+
+/// The family as zebra numbers it.
+pub(crate) fn zebra_afi(afi: Afi) -> nhrp_zapi::Afi {
+    match afi {
+        Afi::Ip => nhrp_zapi::Afi::Ip,
+        Afi::Ipv6 => nhrp_zapi::Afi::Ip6,
+    }
+}
