@@ -198,7 +198,10 @@ impl ZebraClient {
             match &mut self.link {
                 Link::Closed => std::future::pending().await,
                 Link::Waiting(until) => {
-                    sleep_until(*until).await;
+                    // Not even one poll of a timer that is due, for a loop that drops this future at once.
+                    if Instant::now() < *until {
+                        sleep_until(*until).await;
+                    }
                     let socket = self.options.socket.clone();
                     self.link = Link::Connecting(Box::pin(UnixStream::connect(socket)));
                 }

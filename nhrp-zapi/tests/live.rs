@@ -355,7 +355,7 @@ async fn tunnel(network: &Network, client: &mut ZebraClient, events: &[Event]) {
     // Somebody unknown: the kernel asks, zebra passes it on.
     network.output(false, &["ip", "route", "add", "172.16.5.5/32", "dev", "gre1"]);
     let mut ping = network
-        .command(false, &["ping", "-c", "1", "-W", "1", "172.16.5.5"])
+        .command(true, &["ping", "-c", "1", "-W", "1", "172.16.5.5"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

@@ -1,0 +1,296 @@
+//! The tokio client against a fake zebra on a real Unix socket: reconnection, cancellation, backlog, farewell.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use nhrp_zapi::{
+    Backoff, Capabilities, DisconnectReason, Epoch, Event, FrameBuffer, Gre, Message, Options,
+    RedistributedRoute, ReleaseTable, Request, Route, RouteNexthop, VrfBackend, ZebraClient, ZebraError,
+};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// zebra's end of a connection.
+struct Fake {
+    stream: UnixStream,
+    frames: FrameBuffer,
+    table: &'static ReleaseTable,
+}
+
+impl Fake {
+    async fn accept(listener: &UnixListener) -> Self {
+        let (stream, _) = listener.accept().await.unwrap();
+        Self { stream, frames: FrameBuffer::default(), table: ReleaseTable::of(Epoch::Frr10_2) }
+    }
+
+    /// The next request, or `None` at the end of the stream.
+    async fn request(&mut self) -> Option<Request> {
+        loop {
+            if let Some((header, body)) = self.frames.next_frame().unwrap() {
+                return Some(Request::decode(self.table, header, body).unwrap().expect("a request of nhrpd"));
+            }
+            self.stream.readable().await.unwrap();
+            let mut buffer = [0; 65536];
+            match self.stream.try_read(&mut buffer) {
+                Ok(0) => return None,
+                Ok(octets) => self.frames.extend(&buffer[..octets]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    async fn say(&mut self, message: &Message) {
+        let mut bytes = Vec::new();
+        message.encode(self.table, &mut bytes).unwrap();
+        self.say_bytes(&bytes).await;
+    }
+
+    async fn say_bytes(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            self.stream.writable().await.unwrap();
+            match self.stream.try_write(bytes) {
+                Ok(octets) => bytes = &bytes[octets..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// HELLO, answer, start sequence, end of an empty dump.
+    async fn open(&mut self) {
+        assert_eq!(self.request().await, Some(Request::Hello));
+        self.say(&Message::Capabilities(Capabilities {
+            vrf_backend: VrfBackend::Lite,
+            mpls: false,
+            multipath: 16,
+            mlag_role: 0,
+            v6_with_v4_nexthop: Some(false),
+            graceful_restart: Some(false),
+        }))
+        .await;
+        loop {
+            if let Some(Request::GreGet { ifindex }) = self.request().await {
+                self.say(&Message::Gre(gre(ifindex))).await;
+                return;
+            }
+        }
+    }
+}
+
+fn gre(ifindex: u32) -> Gre {
+    Gre { vrf: 0, ifindex, key: None, link_ifindex: None, link_vrf: None, local: None, remote: None }
+}
+
+fn options(socket: &Path) -> Options {
+    let pause = Duration::from_millis(10);
+    Options { reconnect: Backoff { fast: pause, fast_tries: 3, slow: pause * 2 }, ..Options::new(socket) }
+}
+
+fn route(number: u32) -> Route {
+    let prefix = ipnet::Ipv4Net::new((0x0a00_0000 + number).into(), 32).unwrap();
+    Route::new(prefix.into(), RouteNexthop::Interface { ifindex: 6 })
+}
+
+async fn until(client: &mut ZebraClient, wanted: impl Fn(&Event) -> bool) -> Event {
+    let search = async {
+        loop {
+            let event = client.next().await;
+            if wanted(&event) {
+                return event;
+            }
+        }
+    };
+    timeout(PATIENCE, search).await.expect("the event came")
+}
+
+async fn connect(client: &mut ZebraClient, listener: &UnixListener) -> Fake {
+    let zebra = async {
+        let mut fake = Fake::accept(listener).await;
+        fake.open().await;
+        fake
+    };
+    let (fake, _) = tokio::join!(zebra, until(client, |event| *event == Event::Synced));
+    fake
+}
+
+#[tokio::test]
+async fn zebra_may_come_late_go_and_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("zserv.api");
+    let mut client = ZebraClient::new(options(&socket));
+    client.send(Request::RouteAdd(route(1)));
+    assert!(timeout(Duration::from_millis(80), client.next()).await.is_err());
+    let failed = client.statistics().failed_attempts;
+    assert!((3..=8).contains(&failed), "tried with pauses: {failed}");
+
+    for round in 1..=3 {
+        let listener = UnixListener::bind(&socket).unwrap();
+        let mut zebra = connect(&mut client, &listener).await;
+        assert!(client.is_connected());
+        assert_eq!(client.statistics().connections, round);
+        // Nothing from before the connection is sent; what is sent now arrives.
+        client.send(Request::RouteAdd(route(7)));
+        let (request, _) = tokio::join!(zebra.request(), timeout(Duration::from_millis(50), client.next()));
+        assert_eq!(request, Some(Request::RouteAdd(route(7))));
+        drop((zebra, listener));
+        std::fs::remove_file(&socket).unwrap();
+        let end = until(&mut client, |event| matches!(event, Event::Disconnected { .. })).await;
+        assert_eq!(end, Event::Disconnected { reason: DisconnectReason::ClosedByZebra });
+        assert!(!client.is_connected());
+        client.send(Request::RouteAdd(route(8)));
+        assert_eq!(client.statistics().dropped_requests, 1 + round);
+    }
+    assert_eq!(client.statistics().disconnections, 3);
+}
+
+/// A daemon's loop drops the future all the time. 10,000 events and as many requests, each exactly once, in order.
+#[tokio::test]
+async fn dropping_the_future_loses_nothing() {
+    const COUNT: u32 = 10_000;
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("zserv.api");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let mut client = ZebraClient::new(options(&socket));
+    let zebra = async {
+        let mut fake = Fake::accept(&listener).await;
+        fake.open().await;
+        for number in 0..COUNT {
+            let Route { prefix, .. } = route(number);
+            let route = RedistributedRoute {
+                vrf: 0,
+                prefix,
+                route_type: 1,
+                is_nhrp: false,
+                is_local: false,
+                nexthops: 0,
+                nexthop: None,
+                distance: Some(0),
+                metric: Some(number),
+                mtu: None,
+            };
+            let mut bytes = Vec::new();
+            Message::RouteAdded(route).encode(fake.table, &mut bytes).unwrap();
+            // In halves, so that frames are cut everywhere.
+            let (one, other) = bytes.split_at(bytes.len() / 2);
+            fake.say_bytes(one).await;
+            if number % 512 == 0 {
+                tokio::task::yield_now().await;
+            }
+            fake.say_bytes(other).await;
+        }
+        for number in 0..COUNT {
+            assert_eq!(fake.request().await, Some(Request::RouteAdd(route(number))));
+        }
+    };
+    let daemon = async {
+        let mut seen = 0;
+        while seen < COUNT {
+            tokio::select! {
+                biased;
+                event = client.next() => {
+                    if let Event::RouteAdded(found) = event {
+                        assert_eq!(found.metric, Some(seen));
+                        client.send(Request::RouteAdd(route(seen)));
+                        seen += 1;
+                    }
+                }
+                // Always ready: every wait of the client is cut short.
+                () = std::future::ready(()) => tokio::task::yield_now().await,
+            }
+        }
+        client.close().await;
+    };
+    timeout(PATIENCE * 3, async { tokio::join!(zebra, daemon) }).await.expect("all arrived");
+    assert_eq!(client.statistics().connections, 1);
+}
+
+#[tokio::test]
+async fn many_requests_are_one_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("zserv.api");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let mut client = ZebraClient::new(options(&socket));
+    let mut zebra = connect(&mut client, &listener).await;
+    let before = client.statistics().writes;
+    for number in 0..1000 {
+        client.send(Request::RouteAdd(route(number)));
+    }
+    assert!(timeout(Duration::from_millis(20), client.next()).await.is_err());
+    assert_eq!(client.statistics().writes - before, 1, "40,000 octets at once");
+    for number in 0..1000 {
+        assert_eq!(zebra.request().await, Some(Request::RouteAdd(route(number))));
+    }
+}
+
+#[tokio::test]
+async fn a_zebra_that_does_not_read_is_given_up_and_tried_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("zserv.api");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let mut client = ZebraClient::new(Options { max_backlog: 100_000, ..options(&socket) });
+    let zebra = connect(&mut client, &listener).await;
+    let mut sent = 0;
+    while client.is_connected() {
+        client.send(Request::RouteAdd(route(sent)));
+        sent += 1;
+        assert!(sent < 1_000_000, "a backlog without bound");
+    }
+    let end = until(&mut client, |event| matches!(event, Event::Disconnected { .. })).await;
+    let Event::Disconnected { reason: DisconnectReason::Backlog { queued, limit } } = end else {
+        panic!("{end:?}")
+    };
+    assert!(queued > limit && limit == 100_000 && queued < 2 * limit);
+    drop(zebra);
+    connect(&mut client, &listener).await;
+    assert!(client.is_connected());
+}
+
+#[tokio::test]
+async fn the_farewell_is_that_of_frr() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("zserv.api");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let mut client = ZebraClient::new(options(&socket));
+    let mut zebra = connect(&mut client, &listener).await;
+    client.send(Request::RouteDelete(route(1).prefix));
+    client.close().await;
+    assert_eq!(zebra.request().await, Some(Request::RouteDelete(route(1).prefix)));
+    assert_eq!(zebra.request().await, Some(Request::NeighUnregister(nhrp_zapi::Afi::Ip)));
+    assert_eq!(zebra.request().await, Some(Request::NeighUnregister(nhrp_zapi::Afi::Ip6)));
+    assert_eq!(zebra.request().await, None);
+    assert!(timeout(Duration::from_millis(50), client.next()).await.is_err(), "an event after the farewell");
+}
+
+#[tokio::test]
+async fn what_is_no_zebra_is_an_error_said_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("zserv.api");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    let mut client =
+        ZebraClient::new(Options { answer_timeout: Duration::from_millis(50), ..options(&socket) });
+    let event = timeout(PATIENCE, client.next()).await.unwrap();
+    assert!(matches!(event, Event::Error(ZebraError::NoAnswer { .. })), "{event:?}");
+    assert!(timeout(Duration::from_millis(200), client.next()).await.is_err(), "said once");
+    assert!(client.statistics().failed_attempts > 1, "tried on");
+}
+
+#[tokio::test]
+async fn lost_framing_starts_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("zserv.api");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let mut client = ZebraClient::new(options(&socket));
+    let mut zebra = connect(&mut client, &listener).await;
+    zebra.say(&Message::Gre(gre(6))).await;
+    zebra.say_bytes(&[0, 20, 0, 0, 0, 0, 0, 0, 0, 0]).await;
+    let event = timeout(PATIENCE, client.next()).await.unwrap();
+    assert_eq!(event, Event::GreUpdate(gre(6)), "what came before is kept");
+    let end = timeout(PATIENCE, client.next()).await.unwrap();
+    assert!(matches!(end, Event::Disconnected { reason: DisconnectReason::Framing(_) }), "{end:?}");
+    connect(&mut client, &listener).await;
+}
