@@ -163,3 +163,77 @@ fn the_longest_line_is_matched_in_no_time() {
     let text = found(NodeKind::Interface, &format!("description {}", "x ".repeat(4000)));
     assert!(matches!(text, Command::Edit(_)));
 }
+
+/// Words that a definition of FRR's accepts: every alternative, with and without what is optional.
+fn samples(ast: &Ast) -> Vec<Vec<String>> {
+    use syntax::Kind;
+    match ast {
+        Ast::Token(token) => {
+            let one = |word: &str| vec![vec![word.to_owned()]];
+            match token.kind {
+                Kind::Keyword => one(token.label),
+                Kind::Range(low, high) => vec![vec![low.to_string()], vec![high.to_string()]],
+                Kind::Ipv4 => one("192.0.2.1"),
+                Kind::Ipv6 => one("2001:db8::1"),
+                Kind::Ipv4Prefix => one("192.0.2.0/24"),
+                Kind::Ipv6Prefix => one("2001:db8::/32"),
+                Kind::Mac => one("02:00:00:00:00:01"),
+                Kind::Word => one("word"),
+                Kind::Line => vec![vec!["some".to_owned(), "words".to_owned()]],
+            }
+        }
+        Ast::Sequence(items) => items.iter().fold(vec![Vec::new()], |heads, item| {
+            let tails = samples(item);
+            heads
+                .iter()
+                .flat_map(|head| tails.iter().map(|tail| [head.clone(), tail.clone()].concat()))
+                .collect()
+        }),
+        Ast::Choice(choices) => choices.iter().flat_map(samples).collect(),
+        Ast::Optional(inner) => [vec![Vec::new()], samples(inner)].concat(),
+        Ast::Set(members) => {
+            let all: Vec<_> = members.iter().map(|member| samples(member).concat()).collect();
+            let backwards: Vec<_> = members.iter().rev().filter_map(|member| samples(member).pop()).collect();
+            [members.iter().flat_map(samples).collect(), vec![backwards.concat()], all]
+                .concat()
+                .into_iter()
+                .filter(|words| {
+                    // A range gives two samples, of which a set takes one.
+                    words.iter().collect::<std::collections::HashSet<_>>().len() == words.len()
+                })
+                .collect()
+        }
+    }
+}
+
+#[test]
+fn whatever_vtysh_forwards_is_known() {
+    let (mut definitions, mut lines) = (0, 0);
+    for text in
+        include_str!("../../tests/forwarded/commands.txt").lines().filter(|line| !line.starts_with('#'))
+    {
+        let (nodes, definition) = text.split_once(" | ").unwrap();
+        let ast = syntax::parse(definition).unwrap_or_else(|error| panic!("{definition}: {error:?}"));
+        definitions += 1;
+        for node in nodes.split(',') {
+            let node = match node {
+                "view" => NodeKind::View,
+                "enable" => NodeKind::Enable,
+                "config" => NodeKind::Config,
+                "interface" => NodeKind::Interface,
+                "vty" => NodeKind::Line,
+                other => panic!("{other}"),
+            };
+            for words in samples(&ast) {
+                let line = words.join(" ");
+                assert!(
+                    matches!(parse_in(node, &line), Match::Found(_)),
+                    "{line}: {:?}",
+                    parse_in(node, &line)
+                );
+                lines += 1;
+            }
+        }
+    }
+    assert!(definitions > 120 && lines > 1000, "{definitions} definitions, {lines} lines");
+}

@@ -113,7 +113,7 @@ pub(super) const COMMANDS: &[Entry] = &[
         "log facility <kern|user|mail|daemon|auth|syslog|lpr|news|uucp|cron|local0|local1|local2|local3|local4|local5|local6|local7>$facility",
         |args| log(LogEdit::Facility(args.text("facility")?)),
     ),
-    entry(CONFIG, "no log facility [FACILITY]", |_| log(LogEdit::Facility("daemon".into()))),
+    entry(CONFIG, "no log facility [FACILITY [LEVEL]]", |_| log(LogEdit::Facility("daemon".into()))),
     entry(CONFIG, "[no] log <record-priority|record-severity>", |args| {
         log(LogEdit::RecordPriority(args.is_set()))
     }),

@@ -29,6 +29,17 @@ pub(super) const COMMANDS: &[Entry] = &[
         "[no] ipv6 access-list WORD$name [seq (1-4294967295)$seq] <deny|permit>$rule <X:X::X:X/M [exact-match]|any>",
         |args| rule(args, ListFamily::AccessIpv6),
     ),
+    // Hosts, masks and destinations since 10.7.
+    entry(
+        CONFIG,
+        "[no] ipv6 access-list WORD$name [seq (1-4294967295)$seq] <deny|permit>$rule <X:X::X:X X:X::X:X|[host] X:X::X:X>",
+        |args| rule(args, ListFamily::AccessIpv6),
+    ),
+    entry(
+        CONFIG,
+        "[no] ipv6 access-list WORD$name [seq (1-4294967295)$seq] <deny|permit>$rule ipv6 <X:X::X:X X:X::X:X|host X:X::X:X|any> <X:X::X:X X:X::X:X|host X:X::X:X|any>",
+        |args| rule(args, ListFamily::AccessIpv6),
+    ),
     entry(CONFIG, "no ipv6 access-list WORD$name", |args| {
         list(args, ListFamily::AccessIpv6, ListEdit::Delete)
     }),

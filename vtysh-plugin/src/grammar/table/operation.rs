@@ -27,7 +27,7 @@ pub(super) const COMMANDS: &[Entry] = &[
         |args| command(Command::LogMessage { level: args.level(), text: args.text("text")? }),
     ),
     entry(
-        ENABLE,
+        VIEW,
         "send log [level <emergencies|alerts|critical|errors|warnings|notifications|informational|debugging>$level] LINE...$text",
         |args| {
             let level = args.get("level").and_then(crate::LogLevel::from_word);
