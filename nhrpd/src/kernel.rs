@@ -232,9 +232,7 @@ impl KernelSide {
         };
         let mut inputs = Vec::new();
         for old in found.into_iter().filter(|n| n.protocol == PROTOCOL_NHRP) {
-            if engine.neighbour(ifindex, old.address).is_some()
-                || self.adopted.contains_key(&(ifindex, old.address))
-            {
+            if engine.neighbour(ifindex, old.address).is_some() {
                 continue;
             }
             match old.nbma {
