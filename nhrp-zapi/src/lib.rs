@@ -8,6 +8,25 @@
 //! ZAPI has no version negotiation worth the name: the header says version 6 in every release while command
 //! numbers, route types and bodies move. A wrong guess is not rejected by zebra but read as another command, so
 //! nothing but a HELLO is sent before zebra's answer has proved which epoch it speaks.
+//!
+//! # Where it differs from FRR's nhrpd on the wire
+//!
+//! Everything else is the same, octet for octet; `tests/captures.rs` compares.
+//!
+//! 1. HELLO waits for CAPABILITIES; FRR sends its start sequence behind HELLO without waiting.
+//! 2. The newest HELLO goes first, so zebra up to 9.1 logs `unknown command 19` once per connection, unless the
+//!    release is forced.
+//! 3. Interfaces are asked for once; FRR's library asks twice and gets everything twice.
+//! 4. A GRE_GET for an interface that cannot exist ends the start sequence; its answer becomes [`Event::Synced`].
+//! 5. A negative route has a blackhole nexthop in every release; FRR from 10.5 on sends an empty one, which zebra
+//!    does not install.
+//! 6. The route flags and the nexthop of a deletion are always the same ones; zebra looks at neither.
+//!
+//! # Adding a release
+//!
+//! Compare its command numbers with the last column of the table in `table.rs`. If one that is listed there moved, or
+//! a body changed, it begins a new [`Epoch`]: a row in `release.rs`, a column or a switch in `table.rs`, a captured
+//! conversation in `tests/data`.
 
 mod buffer;
 mod client;

@@ -280,18 +280,30 @@ impl Session {
         header: Header,
         body: &[u8],
     ) -> Result<(), SessionError> {
-        let number = table.number(Command::Capabilities);
-        if Some(header.command) == number && body.len() == table.capabilities_length {
+        let answered = table.number(Command::Capabilities) == Some(header.command);
+        if answered && body.len() == table.capabilities_length {
             self.start(table, header, body);
             return Ok(());
         }
-        let found = if is_unknown_command(header.command, body) {
-            format!("it refuses that release's HELLO with ERROR numbered {}", header.command)
-        } else if Some(header.command) == number {
+        let found = if answered {
             match by_capabilities(header.command, body.len()) {
                 Some(other) => format!("it answers as FRR {} does", other.epoch.first_release()),
-                None => format!("CAPABILITIES of {} octets", body.len()),
+                None => {
+                    let known = body.get(..table.capabilities_length);
+                    if let (Some(known), Some(release)) = (known, self.forced) {
+                        // A release newer than any known one; the operator says what it is like.
+                        tracing::warn!(
+                            target: "nhrp::zebra",
+                            "zebra answers as no known FRR release; it is taken for {release} because that was forced"
+                        );
+                        self.start(table, header, known);
+                        return Ok(());
+                    }
+                    format!("CAPABILITIES of {} octets", body.len())
+                }
             }
+        } else if is_unknown_command(header.command, body) {
+            format!("it refuses that release's HELLO with ERROR numbered {}", header.command)
         } else {
             return Ok(());
         };

@@ -110,6 +110,10 @@ fn what_answers_as_no_release_is_an_error() {
         let result = session(None).receive(&unhex(answer));
         assert!(matches!(result, Err(SessionError::Zebra(ZebraError::UnknownRelease { .. }))), "{result:?}");
     }
+    // Only the operator can say what it is like.
+    let mut forced = session(Some("10.7"));
+    forced.receive(&unhex("001afe0600000000 0014 00000000100000000000000000000000")).unwrap();
+    assert_eq!(forced.table().unwrap().epoch, Epoch::Frr10_6);
     assert!(matches!(session(None).receive(b"HTTP/1.1 400 Bad Request\r\n"), Err(SessionError::Framing(_))));
     let mut old = Session::new("zserv.api".into(), Some("7.5".parse().unwrap()));
     assert!(matches!(old.open(), Err(SessionError::Zebra(ZebraError::Unsupported(_)))));
