@@ -50,7 +50,7 @@ impl Links {
     /// # Errors
     /// `InvalidInput` if the interface is no GRE tunnel; else what the kernel says.
     pub fn bind_gre(&mut self, ifindex: u32, device: u32) -> io::Result<()> {
-        let infos = self.link_info(ifindex)?;
+        let Tunnel { mtu, infos } = self.tunnel(ifindex)?;
         let kind = infos.iter().find_map(|info| match info {
             LinkInfo::Kind(kind) => Some(kind.clone()),
             _ => None,
@@ -66,6 +66,8 @@ impl Links {
         message.header.index = ifindex;
         let infos = vec![LinkInfo::Kind(kind), LinkInfo::Data(data)];
         message.attributes.push(LinkAttribute::LinkInfo(infos));
+        // The kernel would compute a new one from the device's.
+        message.attributes.extend(mtu.map(LinkAttribute::Mtu));
         self.set(message)
     }
 
@@ -75,7 +77,7 @@ impl Links {
         self.requests.batch(std::iter::once(message), 0)?.into_iter().collect()
     }
 
-    fn link_info(&mut self, ifindex: u32) -> io::Result<Vec<LinkInfo>> {
+    fn tunnel(&mut self, ifindex: u32) -> io::Result<Tunnel> {
         let mut query = LinkMessage::default();
         query.header.index = ifindex;
         let query = NetlinkMessage::from(RouteNetlinkMessage::GetLink(query));
@@ -89,7 +91,7 @@ impl Links {
             let mut messages = self.slots.datagrams().flat_map(|datagram| Messages::of(&datagram));
             if let Some(answer) = messages.find(|message| message.sequence == sequence) {
                 return match answer.error() {
-                    Some(result) => result.map(|()| Vec::new()),
+                    Some(result) => result.map(|()| Tunnel::default()),
                     None => read(answer.octets).map_err(io::Error::other),
                 };
             }
@@ -101,16 +103,26 @@ fn no_gre(ifindex: u32) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("interface {ifindex} is no GRE tunnel"))
 }
 
-fn read(octets: &[u8]) -> Result<Vec<LinkInfo>, netlink_packet_core::DecodeError> {
+/// What is read of an interface.
+#[derive(Debug, Default)]
+struct Tunnel {
+    mtu: Option<u32>,
+    infos: Vec<LinkInfo>,
+}
+
+fn read(octets: &[u8]) -> Result<Tunnel, netlink_packet_core::DecodeError> {
+    let mut tunnel = Tunnel::default();
     let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(octets)?;
-    let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) = message.payload else {
-        return Ok(Vec::new());
-    };
-    let info = link.attributes.into_iter().find_map(|attribute| match attribute {
-        LinkAttribute::LinkInfo(info) => Some(info),
-        _ => None,
-    });
-    Ok(info.unwrap_or_default())
+    if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) = message.payload {
+        for attribute in link.attributes {
+            match attribute {
+                LinkAttribute::LinkInfo(infos) => tunnel.infos = infos,
+                LinkAttribute::Mtu(mtu) => tunnel.mtu = Some(mtu),
+                _ => {}
+            }
+        }
+    }
+    Ok(tunnel)
 }
 
 enum Change {

@@ -1,0 +1,170 @@
+//! The facilities against this machine's kernel, in namespaces of their own. What needs a GRE device is in
+//! `examples/kernel_probe.rs`; here a veth pair stands in, whose link-layer addresses have six octets.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use nhrp_kernel::neighbour::{NeighbourEntry, NeighbourEvent, NeighbourKind, Neighbours, PROTOCOL_NHRP};
+use nhrp_kernel::nflog::{Nflog, NflogOptions};
+use nhrp_kernel::packet_socket::{
+    ETHERTYPE_NHRP, OutgoingPacket, PacketSocket, PacketSocketOptions, RecvBatch,
+};
+use support::{joined_pair, nflog_rule, run, usable};
+use tokio::time::timeout;
+
+const WAIT: Duration = Duration::from_secs(3);
+
+/// veth takes the first six of sixteen octets.
+fn as_nbma(mac: [u8; 6]) -> IpAddr {
+    let mut octets = [0; 16];
+    octets[..6].copy_from_slice(&mac);
+    IpAddr::from(octets)
+}
+
+#[tokio::test]
+async fn frames_without_an_nbma_address_are_counted_and_dropped() {
+    if !usable("frames_without_an_nbma_address_are_counted_and_dropped") {
+        return;
+    }
+    let (a, b) = joined_pair().unwrap();
+    b.ip("link set veth1 address 02:00:00:00:00:02");
+    b.ip("link set veth1 up");
+    let mut at_a = a.enter(|| PacketSocket::open(&PacketSocketOptions::default())).unwrap();
+    let mut at_b = b.enter(|| PacketSocket::open(&PacketSocketOptions::default())).unwrap();
+    let ifindex = a.ifindex("veth0");
+    let packet = |mac, octets| OutgoingPacket {
+        ifindex,
+        destination: as_nbma(mac),
+        ethertype: ETHERTYPE_NHRP,
+        octets,
+    };
+    let mine = packet([2, 0, 0, 0, 0, 2], &[1; 100]);
+    let other = packet([2, 0, 0, 0, 0, 9], &[1; 100]);
+    let long = packet([2, 0, 0, 0, 0, 2], &[1; 3000]);
+    let mut items = vec![mine; 60];
+    items.extend([other, other, other, long]);
+    let report = at_a.send(&items);
+    assert_eq!((report.sent, at_a.counters().send_calls), (64, 1), "{report:?}");
+
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut batch = RecvBatch::new();
+    let count = timeout(WAIT, at_b.recv(&mut batch)).await.unwrap().unwrap();
+    assert_eq!((count, batch.packets().count()), (0, 0));
+    let counters = at_b.counters();
+    assert_eq!((counters.bad_source, counters.not_for_us, counters.truncated), (60, 3, 1));
+    assert_eq!((counters.receive_calls, counters.received, counters.overflowed), (1, 0, 0));
+    assert_eq!(at_a.counters().not_for_us, 0, "own frames are not received");
+}
+
+#[tokio::test]
+async fn a_receive_buffer_that_overflows_is_counted() {
+    if !usable("a_receive_buffer_that_overflows_is_counted") {
+        return;
+    }
+    let (a, b) = joined_pair().unwrap();
+    let small = PacketSocketOptions { receive_buffer: 8192, ..PacketSocketOptions::default() };
+    let mut at_a = a.enter(|| PacketSocket::open(&PacketSocketOptions::default())).unwrap();
+    let mut at_b = b.enter(|| PacketSocket::open(&small)).unwrap();
+    let packet = OutgoingPacket {
+        ifindex: a.ifindex("veth0"),
+        destination: as_nbma([255; 6]),
+        ethertype: ETHERTYPE_NHRP,
+        octets: &[1; 1000],
+    };
+    assert_eq!(at_a.send(&[packet; 200]).sent, 200);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut batch = RecvBatch::new();
+    while timeout(Duration::from_millis(50), at_b.recv(&mut batch)).await.is_ok() {}
+    let counters = at_b.counters();
+    assert!(counters.overflowed > 0, "{counters:?}");
+    assert_eq!(counters.overflowed + counters.bad_source, 200, "{counters:?}");
+}
+
+#[tokio::test]
+async fn neighbours_as_iproute2_sees_them() {
+    if !usable("neighbours_as_iproute2_sees_them") {
+        return;
+    }
+    let (a, _b) = joined_pair().unwrap();
+    let ifindex = a.ifindex("veth0");
+    let mut table = a.enter(Neighbours::open).unwrap();
+    let mut watcher = a.enter(Neighbours::open).unwrap();
+    let entries: Vec<_> = (1..=200u8)
+        .map(|n| NeighbourEntry {
+            ifindex,
+            protocol: IpAddr::from([10, 1, 0, n]),
+            nbma: as_nbma([2, 0, 0, 0, 0, n]),
+            kind: NeighbourKind::Permanent,
+        })
+        .collect();
+    let mut wrong = entries.clone();
+    wrong[100].ifindex = 9999;
+    let results = table.replace(&wrong).unwrap();
+    let refused: Vec<_> = results.iter().enumerate().filter(|(_, r)| r.is_err()).collect();
+    assert_eq!((results.len(), refused.len(), refused[0].0), (200, 1, 100));
+    assert_eq!(refused[0].1.as_ref().unwrap_err().raw_os_error(), Some(libc::ENODEV));
+
+    let shown = a.ip("neigh show 10.1.0.7 dev veth0");
+    assert!(shown.contains("lladdr 02:00:00:00:00:07"), "{shown}");
+    assert!(shown.contains("PERMANENT"), "{shown}");
+    assert!(shown.contains("proto 191") || shown.contains("proto nhrp"), "{shown}");
+    let event = timeout(WAIT, watcher.next_event()).await.unwrap().unwrap();
+    let NeighbourEvent::Changed(first) = event else { panic!("{event:?}") };
+    assert_eq!((first.address, first.protocol), (entries[0].protocol, PROTOCOL_NHRP));
+
+    let dump = table.dump(&BTreeSet::from([ifindex])).await.unwrap();
+    let own = dump.iter().filter(|n| n.protocol == PROTOCOL_NHRP).count();
+    assert_eq!(own, 199);
+    assert_eq!(table.dump(&BTreeSet::from([1])).await.unwrap().len(), 0, "other interfaces");
+
+    // A dump that was dropped half-way does not disturb what follows.
+    {
+        let only = BTreeSet::from([ifindex]);
+        let mut dump = std::pin::pin!(table.dump(&only));
+        let waker = std::task::Waker::noop();
+        let _ = dump.as_mut().poll(&mut std::task::Context::from_waker(waker));
+    }
+    let keys: Vec<_> = entries.iter().map(|e| (e.ifindex, e.protocol)).collect();
+    assert!(table.delete(&keys).unwrap().iter().all(Result::is_ok), "absent ones included");
+    let dump = table.dump(&BTreeSet::from([ifindex])).await.unwrap();
+    assert_eq!(dump.iter().filter(|n| n.protocol == PROTOCOL_NHRP && n.is_usable()).count(), 0);
+}
+
+#[tokio::test]
+async fn a_logged_packet_comes_at_once() {
+    let name = "a_logged_packet_comes_at_once";
+    if !usable(name) {
+        return;
+    }
+    let (a, _b) = joined_pair().unwrap();
+    if let Err(error) = nflog_rule(&a, "OUTPUT", 5) {
+        eprintln!("SKIPPED {name}: no firewall rule possible: {error}. Install iptables or nftables");
+        return;
+    }
+    let mut group = a.enter(|| Nflog::open(5, &NflogOptions::traffic_indication())).unwrap();
+    let taken = a.enter(|| Nflog::open(5, &NflogOptions::traffic_indication())).unwrap_err();
+    assert!(taken.to_string().contains("another program"), "{taken}");
+    // Another group is no trouble.
+    let other = a.enter(|| Nflog::open(6, &NflogOptions::multicast())).unwrap();
+    drop(other);
+
+    let start = Instant::now();
+    let ping = std::thread::scope(|scope| {
+        scope.spawn(|| a.enter(|| run("ping", "-c 1 -W 1 -s 400 192.0.2.2"))).join().unwrap()
+    });
+    if let Err(error) = ping {
+        assert!(!error.starts_with("ping:"), "no ping: {error}");
+    }
+    let mut out = Vec::new();
+    timeout(WAIT, group.recv(&mut out)).await.unwrap().unwrap();
+    assert!(start.elapsed() < Duration::from_millis(700), "{:?}", start.elapsed());
+    let packet = &out[0];
+    assert_eq!((packet.hw_protocol, packet.in_ifindex), (0x0800, None));
+    assert_eq!(packet.out_ifindex, Some(a.ifindex("veth0")));
+    assert_eq!(packet.payload.len(), 128, "copy range");
+    assert_eq!(packet.payload[12..20], [192, 0, 2, 1, 192, 0, 2, 2]);
+}
