@@ -25,7 +25,8 @@ pub enum Command {
     /// `echo TEXT`: answer `TEXT` and a newline. watchfrr takes a late answer for a hung daemon, so it has to come
     /// from the daemon's own loop.
     Echo(String),
-    /// `terminal monitor` (true), `no terminal monitor` (false).
+    /// `terminal monitor` (true), `no terminal monitor` (false). No descriptor is passed to vtysh yet: answer the first
+    /// with the warning `% not supported`, as FRR does where it cannot be done, and the second with success.
     TerminalMonitor(bool),
     /// `logmsg LEVEL TEXT`, `send log [level LEVEL] TEXT`: put this into the log.
     LogMessage {

@@ -4,6 +4,28 @@
 //! This crate turns a line into a typed [`Command`] and rows into text. It never sees the protocol engine, holds no
 //! protocol state and makes no decision about the configuration: the daemon implements [`Handler`] (or answers
 //! [`VtyRequest`]s from its own loop) and fills the row structs of [`render`].
+//!
+//! ```
+//! use vtysh_plugin::{Command, Handler, Reply, Session};
+//!
+//! struct Daemon(nhrp_config::Config);
+//!
+//! impl Handler for Daemon {
+//!     fn execute(&mut self, command: Command) -> Reply {
+//!         match command {
+//!             Command::Edit(edit) => self.0.apply(&edit).into(),
+//!             Command::Echo(text) => Reply::text(format!("{text}\n")),
+//!             _ => Reply::ok(),
+//!         }
+//!     }
+//! }
+//!
+//! let (mut session, mut daemon) = (Session::new(), Daemon(nhrp_config::Config::default()));
+//! for line in ["enable", "conf t", "interface gre1", " ip nhrp network-id 1\n"] {
+//!     assert_eq!(session.execute(line, &mut daemon), Reply::ok());
+//! }
+//! assert_eq!(daemon.0.interfaces["gre1"].ip.network_id, 1);
+//! ```
 
 mod command;
 mod config_file;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{LogEdit, Logging, Release, Reply};
+use crate::{LogEdit, LogTarget, Logging, Release, Reply, ReturnCode};
 
 /// Kinds of list, in the order in which FRR prints them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,9 +112,12 @@ pub enum LibraryEdit {
     TerminalLength(Option<u16>),
     /// `[no] debug memstats-at-exit`
     MemstatsAtExit(bool),
+    /// `exec-timeout MINUTES [SECONDS]`; 0 0 is none, 10 0 the default.
+    ExecTimeout((u32, u32)),
 }
 
 const DEFAULT_WARNING_MS: u32 = 5000;
+const DEFAULT_EXEC_TIMEOUT: (u32, u32) = (10, 0);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct List {
@@ -142,6 +145,7 @@ pub struct LibraryConfig {
     walltime_warning: u32,
     terminal_length: Option<u16>,
     memstats_at_exit: bool,
+    exec_timeout: (u32, u32),
     lists: BTreeMap<(ListFamily, String), List>,
 }
 
@@ -162,6 +166,7 @@ impl Default for LibraryConfig {
             walltime_warning: DEFAULT_WARNING_MS,
             terminal_length: None,
             memstats_at_exit: false,
+            exec_timeout: DEFAULT_EXEC_TIMEOUT,
             lists: BTreeMap::new(),
         }
     }
@@ -171,17 +176,21 @@ impl LibraryConfig {
     /// Applies one change. The daemon still has to act on [`LibraryEdit::Log`] by itself.
     pub fn apply(&mut self, edit: &LibraryEdit) -> Reply {
         match edit {
-            LibraryEdit::Log(edit) => self.logging.apply(edit),
+            LibraryEdit::Log(edit) => {
+                self.logging.apply(edit);
+                return self.log_reply(edit);
+            }
             LibraryEdit::List { family, name, edit } => return self.apply_list(*family, name, edit),
             LibraryEdit::Hostname(name) => self.hostname.clone_from(name),
             LibraryEdit::Domainname(name) => self.domainname.clone_from(name),
             LibraryEdit::Defaults(profile) => {
+                // Printed back even if it is unknown, so that it stays equal to what zebra prints.
+                self.profile.clone_from(profile);
                 if !matches!(profile.as_str(), "traditional" | "datacenter") {
                     return Reply::warning(format_args!(
                         "% WARNING: profile {profile} is not known in this version"
                     ));
                 }
-                self.profile.clone_from(profile);
             }
             LibraryEdit::AllowReservedRanges(on) => self.allow_reserved_ranges = *on,
             LibraryEdit::Password(words) => self.password.clone_from(words),
@@ -193,6 +202,7 @@ impl LibraryConfig {
             LibraryEdit::WallTimeWarning(ms) => self.walltime_warning = *ms,
             LibraryEdit::TerminalLength(lines) => self.terminal_length = *lines,
             LibraryEdit::MemstatsAtExit(on) => self.memstats_at_exit = *on,
+            LibraryEdit::ExecTimeout(timeout) => self.exec_timeout = *timeout,
         }
         Reply::ok()
     }
@@ -213,7 +223,10 @@ impl LibraryConfig {
                 self.lists.entry(key).or_default().remark = Some(text.clone());
                 return Reply::ok();
             }
-            ListEdit::Delete => return Self::found(self.lists.remove(&key).is_some()),
+            ListEdit::Delete => {
+                self.lists.remove(&key);
+                return Reply::ok();
+            }
             ListEdit::Remark(None) => {
                 self.lists.get_mut(&key).is_some_and(|list| list.remark.take().is_some())
             }
@@ -230,13 +243,29 @@ impl LibraryConfig {
         Self::found(found)
     }
 
+    /// FRR refuses without a word.
     fn found(found: bool) -> Reply {
-        if found { Reply::ok() } else { Reply::config_failed("% Configuration failed.") }
+        if found { Reply::ok() } else { Reply::new(ReturnCode::ConfigFailed, "") }
+    }
+
+    fn log_reply(&self, edit: &LogEdit) -> Reply {
+        match edit {
+            LogEdit::FilterText { .. } => Reply::text(self.logging.filter_lines()),
+            LogEdit::On(LogTarget::Monitor, _) => {
+                Reply::text("% \"log monitor\" is deprecated and does nothing.\n")
+            }
+            _ => Reply::ok(),
+        }
     }
 
     /// Lines of FRR's host block: host name, passwords, logging, services.
     #[must_use]
-    pub fn host_lines(&self, release: Release, default_hostname: &str) -> Vec<String> {
+    pub fn host_lines(
+        &self,
+        release: Release,
+        default_hostname: &str,
+        command_line_log: Option<&str>,
+    ) -> Vec<String> {
         let mut out = vec![format!("hostname {}", self.hostname.as_deref().unwrap_or(default_hostname))];
         let mut optional = |prefix: &str, value: &Option<String>| {
             if let Some(value) = value {
@@ -250,7 +279,7 @@ impl LibraryConfig {
             out.push("allow-reserved-ranges".into());
         }
         if release.prints_log_lines() {
-            self.logging.render(&mut out);
+            self.logging.render(command_line_log, &mut out);
         }
         if !self.cputime_stats {
             out.push("no service cputime-stats".into());
@@ -271,8 +300,23 @@ impl LibraryConfig {
         if let Some(lines) = self.terminal_length {
             out.push(format!("service terminal-length {lines}"));
         }
-        if self.memstats_at_exit {
-            out.push("debug memstats-at-exit".into());
+        out
+    }
+
+    /// The line between the first two separators.
+    pub(crate) fn memstats_line(&self) -> &'static str {
+        if self.memstats_at_exit { "debug memstats-at-exit\n" } else { "" }
+    }
+
+    /// The last lines: `line vty` and `log commands`.
+    pub(crate) fn vty_lines(&self) -> String {
+        let mut out = String::new();
+        if self.exec_timeout != DEFAULT_EXEC_TIMEOUT {
+            let (minutes, seconds) = self.exec_timeout;
+            out.push_str(&format!("line vty\n exec-timeout {minutes} {seconds}\nexit\n"));
+        }
+        if self.logging.commands {
+            out.push_str("log commands\n");
         }
         out
     }
@@ -302,7 +346,8 @@ impl LibraryConfig {
             out.push_str(family.title());
             out.push_str(&format!(" {name}\n"));
             for (seq, rule) in &list.rules {
-                out.push_str(&format!("    seq {seq} {rule}\n"));
+                let (action, what) = rule.split_once(' ').unwrap_or((rule, ""));
+                out.push_str(&format!("    seq {seq} {action:<6} {what}\n"));
             }
         }
         out
@@ -336,7 +381,7 @@ mod tests {
         );
         assert_eq!(
             config.show_access_lists(ListFamily::Access, None),
-            "NHRP:\nZebra IP access list a1\n    seq 5 permit any\n    seq 12 deny 10.0.0.0/8\n    seq 15 deny any\n"
+            "NHRP:\nZebra IP access list a1\n    seq 5 permit any\n    seq 12 deny   10.0.0.0/8\n    seq 15 deny   any\n"
         );
     }
 
@@ -358,9 +403,12 @@ mod tests {
             .apply(&LibraryEdit::Log(LogEdit::On(crate::LogTarget::Syslog, crate::LogLevel::Informational)));
         config.apply(&LibraryEdit::AllowReservedRanges(true));
         assert_eq!(
-            config.host_lines(Release::new(10, 3), "r1"),
+            config.host_lines(Release::new(10, 3), "r1", None),
             ["hostname r1", "allow-reserved-ranges", "log syslog informational"]
         );
-        assert_eq!(config.host_lines(Release::new(10, 7), "r1"), ["hostname r1", "allow-reserved-ranges"]);
+        assert_eq!(
+            config.host_lines(Release::new(10, 7), "r1", None),
+            ["hostname r1", "allow-reserved-ranges"]
+        );
     }
 }

@@ -177,51 +177,50 @@ impl Logging {
         }
     }
 
-    /// Lines of the running configuration, in FRR's order.
-    pub(crate) fn render(&self, out: &mut Vec<String>) {
-        let mut target = |name: &str, path: Option<&str>, level: LogLevel| {
-            let mut line = format!("log {name}");
-            if let Some(path) = path {
-                line.push(' ');
-                line.push_str(path);
-            }
-            if level != LogLevel::Debugging {
-                line.push(' ');
-                line.push_str(level.word());
-            }
-            out.push(line);
+    /// Lines of the running configuration, in FRR's order. `command_line` is the target of the `--log` option, which
+    /// FRR mentions in a comment. `log commands` stands elsewhere; filters and `log monitor` are never written.
+    pub(crate) fn render(&self, command_line: Option<&str>, out: &mut Vec<String>) {
+        let line = |name: &str, path: &str, level: LogLevel| {
+            let level = if level == LogLevel::Debugging { "" } else { level.word() };
+            [format!("log {name}"), path.to_owned(), level.to_owned()].iter().fold(
+                String::new(),
+                |mut line, word| {
+                    if !line.is_empty() && !word.is_empty() {
+                        line.push(' ');
+                    }
+                    line.push_str(word);
+                    line
+                },
+            )
         };
-        if let Some((path, level)) = &self.file {
-            target("file", Some(path), *level);
+        out.extend(self.stdout.map(|level| line("stdout", "", level)));
+        out.extend(self.file.as_ref().map(|(path, level)| line("file", path, *level)));
+        out.extend(self.filtered_file.as_ref().map(|(path, level)| line("filtered-file", path, *level)));
+        if let Some(target) = command_line {
+            out.push(format!("! \"{target}\" enabled by \"--log\" startup option"));
+            out.push("! use \"clear log cmdline-targets\" to remove this target".into());
         }
-        if let Some((path, level)) = &self.filtered_file {
-            target("filtered-file", Some(path), *level);
-        }
-        if let Some(level) = self.syslog {
-            target("syslog", None, level);
-        }
-        if let Some(level) = self.stdout {
-            target("stdout", None, level);
-        }
-        match self.monitor {
-            Some(LogLevel::Debugging) => {}
-            Some(level) => target("monitor", None, level),
-            None => out.push("no log monitor".into()),
-        }
+        out.extend(self.syslog.map(|level| line("syslog", "", level)));
         if self.facility != "daemon" {
             out.push(format!("log facility {}", self.facility));
         }
+        if self.record_priority {
+            out.push("log record-priority".into());
+        }
+        if self.timestamp_precision > 0 {
+            out.push(format!("log timestamp precision {}", self.timestamp_precision));
+        }
         let flags = [
-            (self.record_priority, "log record-priority"),
-            (self.commands, "log commands"),
             (!self.error_category, "no log error-category"),
             (!self.unique_id, "no log unique-id"),
             (self.immediate_mode, "log immediate-mode"),
         ];
-        if self.timestamp_precision > 0 {
-            out.push(format!("log timestamp precision {}", self.timestamp_precision));
-        }
         out.extend(flags.iter().filter(|(on, _)| *on).map(|(_, line)| (*line).to_owned()));
-        out.extend(self.filter_text.iter().map(|text| format!("log filter-text {text}")));
+    }
+
+    /// `show logging filter-text`, and the answer to `log filter-text`.
+    #[must_use]
+    pub fn filter_lines(&self) -> String {
+        self.filter_text.iter().map(|text| format!(" {text}\n")).collect()
     }
 }

@@ -119,6 +119,9 @@ impl Session {
                 other => Step::Reply(Self::refusal(&other, line)),
             };
         }
+        if self.node != Node::View && text == "do" {
+            return Step::Reply(Self::refusal(&Match::Incomplete, line));
+        }
         let first = grammar::parse(self.node.kind(), text, &self.context());
         if matches!(first, Match::None) && self.node.is_below_config() {
             // Files without `exit` lines rely on this: the parent takes the line and the session stays there.

@@ -27,6 +27,40 @@ fn frrs_own_text_comes_back_to_the_byte() {
     }
 }
 
+/// All that FRR's library keeps, as the nhrpd of 10.3 prints it.
+#[test]
+fn the_librarys_part_comes_back_to_the_byte() {
+    let text = include_str!("golden/running-10.3.txt");
+    assert!(text.lines().count() > 30);
+    let mut daemon = Standalone::new("10.3");
+    assert_eq!(read_config(text, &mut daemon), []);
+    assert_eq!(daemon.running_config(), text);
+}
+
+/// Typed at FRR 8.4.4 and 10.3, which print the same.
+#[test]
+fn list_rules_are_printed_in_frrs_form() {
+    let mut daemon = Standalone::new("10.3");
+    let typed = "access-list b permit any\naccess-list b deny 10.1.2.3/8\naccess-list b permit any\n\
+                 access-list b permit 10.0.0.1\naccess-list b permit host 10.0.0.2\nno access-list b seq 5 permit any\n\
+                 ip prefix-list p permit 10.1.1.1/8 le 24 ge 16\n";
+    assert_eq!(read_config(typed, &mut daemon), []);
+    assert_eq!(
+        daemon.library.list_lines(),
+        [
+            "access-list b seq 10 deny 10.0.0.0/8",
+            "access-list b seq 15 permit 10.0.0.1",
+            "access-list b seq 20 permit 10.0.0.2",
+            "ip prefix-list p seq 5 permit 10.0.0.0/8 ge 16 le 24"
+        ]
+    );
+    let reply = daemon.library.show_access_lists(vtysh_plugin::ListFamily::Access, None);
+    assert_eq!(
+        reply,
+        "NHRP:\nZebra IP access list b\n    seq 10 deny   10.0.0.0/8\n    seq 15 permit 10.0.0.1\n    seq 20 permit 10.0.0.2\n"
+    );
+}
+
 #[test]
 fn log_lines_are_accepted_but_not_printed_since_10_5() {
     let mut daemon = Standalone::new("10.7.1");

@@ -14,6 +14,8 @@ const EXCEPTIONS: &[(&str, &str, u8, u8)] = &[
     // Full `no` forms that only later releases take, or none: frr-reload.py is happier with them.
     ("typed-8.4.4", "no tunnel source eth0", 2, 0),
     ("typed-8.4.4", "no tunnel protection vici profile A", 2, 0),
+    // A slip of 8.4.4: it answers "Internal CLI error".
+    ("typed-library-8.4.4", "no service walltime-warning", 1, 0),
     // 8.4 has no authentication; its vtysh never sends it.
     ("typed-8.4.4", "ip nhrp authentication secret", 2, 0),
 ];
@@ -94,4 +96,14 @@ fn typed_8_4_4() {
 #[test]
 fn typed_10_3() {
     replay("typed-10.3", "10.3", include_str!("replay/typed-10.3.txt"), 8);
+}
+
+#[test]
+fn library_typed_8_4_4() {
+    replay("typed-library-8.4.4", "8.4.4", include_str!("replay/typed-library-8.4.4.txt"), 55);
+}
+
+#[test]
+fn library_typed_10_3() {
+    replay("typed-library-10.3", "10.3", include_str!("replay/typed-library-10.3.txt"), 55);
 }

@@ -1,8 +1,6 @@
 //! What the daemon answers to `show running-config` on the vty socket. Owns the lines around the configuration; the
 //! NHRP lines themselves come from `nhrp-config`.
 
-use std::fmt::Write;
-
 use crate::{LibraryConfig, Release};
 
 /// The parts of a running configuration.
@@ -26,23 +24,21 @@ pub struct RunningConfig<'a> {
 #[must_use]
 pub fn running_config(config: &RunningConfig<'_>) -> String {
     let mut out = format!("frr version {}\nfrr defaults {}\n!\n", config.version, config.library.profile);
-    for line in config.library.host_lines(config.release, config.hostname) {
+    for line in config.library.host_lines(config.release, config.hostname, config.command_line_log) {
         out.push_str(&line);
         out.push('\n');
     }
-    if let Some(target) = config.command_line_log {
-        let _ = writeln!(
-            out,
-            "! \"{target}\" enabled by \"--log\" startup option\n! use \"clear log cmdline-targets\" to remove this target"
-        );
-    }
-    out.push_str(if config.release.extra_separator() { "!\n!\n!\n!\n!\n" } else { "!\n!\n!\n!\n" });
+    out.push_str("!\n");
+    out.push_str(config.library.memstats_line());
+    out.push_str(if config.release.extra_separator() { "!\n!\n!\n!\n" } else { "!\n!\n!\n" });
     out.push_str(config.body);
     for line in config.library.list_lines() {
         out.push_str(&line);
         out.push('\n');
     }
-    out.push_str("!\n!\n");
+    out.push_str("!\n");
+    out.push_str(&config.library.vty_lines());
+    out.push_str("!\n");
     out
 }
 

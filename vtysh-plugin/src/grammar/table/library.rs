@@ -129,9 +129,11 @@ pub(super) const COMMANDS: &[Entry] = &[
         log(LogEdit::FilterText { text: args.text("text")?, add: args.is_set() })
     }),
     entry(CONFIG, "[no] log extended-syslog EXTLOGNAME", IGNORE),
-    // A vty of this daemon has neither telnet nor a timeout to configure.
-    entry(LINE, "exec-timeout (0-35791) [(0-2147483)]", IGNORE),
-    entry(LINE, "no exec-timeout", IGNORE),
+    // There is no telnet vty to which these could apply; `exec-timeout` is printed back.
+    entry(LINE, "exec-timeout (0-35791)$minutes [(0-2147483)$seconds]", |args| {
+        library(LibraryEdit::ExecTimeout((args.number("minutes")?, args.number("seconds").unwrap_or(0))))
+    }),
+    entry(LINE, "no exec-timeout", |_| library(LibraryEdit::ExecTimeout((0, 0)))),
     entry(LINE, "[no] login", IGNORE),
     entry(LINE, "access-class WORD", IGNORE),
     entry(LINE, "no access-class [WORD]", IGNORE),

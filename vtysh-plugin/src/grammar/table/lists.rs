@@ -112,6 +112,20 @@ fn rule(args: &Args<'_>, family: ListFamily) -> Option<Action> {
         let head: Vec<&str> = rule.split(' ').take(2).collect();
         rule = format!("{} ge {ge} le {le}", head.join(" "));
     }
+    let rule = normalised(family, &rule);
     let edit = if args.is_set() { ListEdit::Add { seq, rule } } else { ListEdit::Remove { seq, rule } };
     list(args, family, edit)
+}
+
+/// As FRR prints it: prefixes without host bits, and no `host` where only a host can stand.
+fn normalised(family: ListFamily, rule: &str) -> String {
+    let words = rule.split(' ').enumerate().filter_map(|(index, word)| {
+        let standard = matches!(family, ListFamily::Access | ListFamily::AccessIpv6);
+        if standard && index == 1 && word == "host" {
+            return None;
+        }
+        let prefix = word.contains('/').then(|| word.parse::<ipnet::IpNet>().ok()).flatten();
+        Some(prefix.map_or_else(|| word.to_owned(), |prefix| prefix.trunc().to_string()))
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
