@@ -137,6 +137,12 @@ impl Engine {
             entry.expires = entry.expires.max(expires);
             return Ok(id);
         }
+        if binding.nbma.is_none() && entry.installed {
+            // A peer's address becomes our own: nothing is to be sent there any more.
+            self.withdraw(id);
+            self.drop_shortcuts_via(id, "its peer's address is ours now");
+        }
+        let Some(entry) = self.cache.get_mut(id.key()) else { return Err(BindError::Precedence) };
         let state_changed = entry.origin != binding.origin || entry.kind != binding.kind;
         let moved = entry.nbma != binding.nbma;
         let route_changed = moved || entry.mtu != mtu || entry.kind != binding.kind;
@@ -178,7 +184,8 @@ impl Engine {
         mtu: u16,
         expires: Option<Instant>,
     ) -> Result<CacheId, BindError> {
-        if self.cache.len() >= self.limits.max_cache_entries && binding.kind < CacheType::Static {
+        // Peers may fill the table, but not so that the own server finds no place in it.
+        if self.cache.len() >= self.limits.max_cache_entries && binding.kind < CacheType::Nhs {
             self.stats.limit_cache += 1;
             let what = format!(
                 "{} cache entries: limit reached, new peers are refused; raise --max-peers",
@@ -253,6 +260,8 @@ impl Engine {
             return;
         }
         entry.installed = true;
+        let protocol = entry.protocol;
+        self.hide_host_shortcut(protocol);
         self.write_neighbour(id, None);
         self.write_route(id);
         self.shortcuts_follow(id);
@@ -268,6 +277,12 @@ impl Engine {
         let ifindex = self.interfaces.get(entry.interface.key()).map_or(0, |i| i.ifindex);
         self.push(Output::NeighbourDelete { ifindex, protocol });
         self.push(Output::RouteDelete { prefix: host(protocol) });
+        // The same prefix may be wanted for another reason: the address on another tunnel, or a shortcut to it.
+        if let Some(other) = self.installed_peer(protocol) {
+            self.write_route(other);
+        } else {
+            self.announce_host_shortcut(protocol);
+        }
         self.shortcuts_follow(id);
     }
 
@@ -337,15 +352,16 @@ impl Engine {
         }
     }
 
-    pub(crate) fn drop_cache_of(&mut self, interface: InterfaceId) {
+    /// NHRP is no longer configured for a family of an interface, or the interface is gone for good.
+    pub(crate) fn drop_cache_of(&mut self, interface: InterfaceId, afi: Afi) {
         let ids: Vec<CacheId> = self
             .cache
             .iter()
-            .filter(|(_, e)| e.interface == interface)
+            .filter(|(_, e)| e.interface == interface && afi_of(e.protocol) == afi)
             .map(|(key, _)| CacheId::from_key(key))
             .collect();
         for id in ids {
-            self.remove_cache(id, "interface removed");
+            self.remove_cache(id, "NHRP is not configured any more");
         }
     }
 
@@ -401,10 +417,16 @@ impl Engine {
         let Some(entry) = self.cache.get_mut(id.key()) else { return };
         match event {
             NeighbourEvent::Wanted | NeighbourEvent::Lost => {
+                // Wanted: a packet waits for it.
+                let used = event == NeighbourEvent::Wanted;
+                entry.used |= used;
                 if entry.installed {
                     self.stats.neighbours_repaired += 1;
                 }
                 self.write_neighbour(id, None);
+                if used {
+                    self.renew_shortcuts_via(id);
+                }
             }
             NeighbourEvent::Probe => {
                 entry.used = true;

@@ -16,7 +16,7 @@ use crate::ids::{CacheId, InterfaceId, RegistrationId, ResolutionId, ShortcutId}
 use crate::interface::{Interface, afi_of};
 use crate::io::{ClearWhat, Input, Output};
 use crate::notice::Notice;
-use crate::packets::CISCO_CLEAR_TEXT;
+use crate::packets::{CISCO_CLEAR_TEXT, wire_family};
 use crate::prefix_table::PrefixTable;
 use crate::registration::{Nhs, Registration};
 use crate::resolution::Resolution;
@@ -275,6 +275,9 @@ impl Engine {
         let Some(i) = self.interfaces.get(interface.key()) else { return };
         if !i.family(afi_of(target)).running {
             return self.refuse(source, "nhrp not enabled");
+        }
+        if i.nbma.map(wire_family) != Some(packet.nbma_family) {
+            return self.refuse(source, "NBMA addresses of another family than ours");
         }
         if !self.authentic(interface, &packet) {
             self.stats.authentication_failures += 1;

@@ -25,6 +25,8 @@ pub(crate) fn afi_of(address: IpAddr) -> Afi {
 /// State of one overlay family on an interface.
 #[derive(Debug, Default)]
 pub(crate) struct FamilyState {
+    /// NHRP is to run (`network-id`).
+    configured: bool,
     /// NHRP runs.
     pub(crate) running: bool,
     /// Own overlay address, which has a `local` cache entry.
@@ -223,7 +225,9 @@ impl Engine {
     fn forget_if_unused(&mut self, id: InterfaceId) {
         let Some(interface) = self.interfaces.get(id.key()) else { return };
         if interface.ifindex == 0 && interface.config == InterfaceConfig::default() {
-            self.drop_cache_of(id);
+            for afi in FAMILIES {
+                self.drop_cache_of(id, afi);
+            }
             let gone = self.interfaces.remove(id.key());
             self.by_name.remove(&gone.name);
         }
@@ -339,6 +343,7 @@ impl Engine {
         let protocol = if should_run { select_address(&interface.addresses, afi) } else { None };
         let old_protocol = interface.family(afi).protocol;
         let state = interface.family_mut(afi);
+        let was_configured = std::mem::replace(&mut state.configured, configured);
         state.running = should_run;
         state.protocol = protocol;
         let message = if configured { Some(obstacle.map(str::to_owned)) } else { None };
@@ -370,6 +375,10 @@ impl Engine {
         }
         // New lines register by themselves.
         self.sync_nhs(id, afi);
+        if was_configured && !configured {
+            self.drop_cache_of(id, afi);
+            self.forget_unreachable(afi);
+        }
     }
 
     fn add_local(&mut self, id: InterfaceId, address: IpAddr) {

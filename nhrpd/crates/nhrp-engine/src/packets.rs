@@ -47,5 +47,11 @@ pub(crate) fn nat_entries(extensions: &[Extension]) -> &[Cie] {
         .unwrap_or_default()
 }
 
+/// Whether an address can be one station's: packets have told us, and routes and neighbours are made of it.
+pub(crate) fn is_station(address: IpAddr) -> bool {
+    let broadcast = matches!(address, IpAddr::V4(a) if a.is_broadcast());
+    !(address.is_unspecified() || address.is_multicast() || address.is_loopback() || broadcast)
+}
+
 /// SPI of Cisco's clear-text authentication.
 pub(crate) const CISCO_CLEAR_TEXT: u16 = 1;

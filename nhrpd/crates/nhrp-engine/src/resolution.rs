@@ -12,7 +12,7 @@ use crate::ids::{InterfaceId, ResolutionId};
 use crate::interface::afi_of;
 use crate::io::Output;
 use crate::notice::Notice;
-use crate::packets::{empty_request_extensions, nat_entries, station, wire_family};
+use crate::packets::{empty_request_extensions, is_station, nat_entries, station, wire_family};
 use crate::prefix_table::{host, truncated};
 use crate::routing::Destination;
 use crate::server::REPLY_HOPS;
@@ -187,6 +187,10 @@ impl Engine {
         let nbma = translated.unwrap_or_else(|| {
             if forwarded || self.is_nhs_address(interface, source) { claimed } else { source }
         });
+        if !self.is_peer(interface, gateway, nbma) {
+            self.stats.resolutions_refused += 1;
+            return;
+        }
         let seconds = if cie.holding_time == 0 { self.holdtime(interface, afi) } else { cie.holding_time };
         let holding = Duration::from_secs(u64::from(seconds));
         let prefix = self.usable_prefix(target, cie.prefix_length);
@@ -205,6 +209,16 @@ impl Engine {
             self.bind(interface, gateway, binding).ok().or_else(|| self.find_cache(interface, gateway));
         let Some(entry) = bound else { return };
         self.add_shortcut(prefix, target, entry, holding);
+    }
+
+    /// Whether a binding that we were told can be another station's, and is not our own coming back.
+    fn is_peer(&self, interface: InterfaceId, protocol: IpAddr, nbma: IpAddr) -> bool {
+        let own = self.interfaces.get(interface.key()).and_then(|i| i.nbma);
+        let local = self.find_cache(interface, protocol).and_then(|id| self.cache.get(id.key()));
+        is_station(protocol)
+            && is_station(nbma)
+            && own != Some(nbma)
+            && local.is_none_or(|e| e.kind != CacheType::Local)
     }
 
     /// The prefix of a reply, narrowed to the route that the traffic takes today: a shortcut must not attract
@@ -280,8 +294,10 @@ impl Engine {
                 mtu: cie.mtu,
                 holding: Some(Duration::from_secs(u64::from(seconds))),
             };
-            // Refused when we know the requester better already.
-            let _ = self.bind(interface, protocol, binding);
+            if self.is_peer(interface, protocol, nbma) {
+                // Refused when we know the requester better already.
+                let _ = self.bind(interface, protocol, binding);
+            }
         }
 
         let mtu = self.advertised_mtu(interface);

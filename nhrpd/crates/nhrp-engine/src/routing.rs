@@ -52,7 +52,7 @@ impl Engine {
 
     /// A peer's own address is known by its cache entry, whatever the routing table says: the host route that
     /// leads to it is this daemon's.
-    fn installed_peer(&self, address: IpAddr) -> Option<CacheId> {
+    pub(crate) fn installed_peer(&self, address: IpAddr) -> Option<CacheId> {
         self.nhrp_interfaces
             .iter()
             .filter_map(|interface| self.find_cache(*interface, address))
@@ -104,6 +104,28 @@ impl Engine {
             },
             None => Destination::Unreachable,
         }
+    }
+
+    /// Whether the route to an address enters an NBMA network at all, be the peer there reachable now or not.
+    pub(crate) fn enters_nbma(&self, address: IpAddr) -> bool {
+        let mut hop = address;
+        for _ in 0..MAX_RECURSION {
+            if self.installed_peer(hop).is_some() {
+                return true;
+            }
+            let Some((_, RibEntry { gateway, ifindex: Some(ifindex) })) = self.routes.lookup(hop) else {
+                return false;
+            };
+            let out = self.interface_by_index(*ifindex);
+            if out.is_some_and(|out| self.network_id(out, address) != 0) {
+                return true;
+            }
+            match gateway {
+                Some(gateway) => hop = *gateway,
+                None => return false,
+            }
+        }
+        false
     }
 
     /// Interface and NBMA address of a peer.

@@ -9,7 +9,7 @@ use crate::Engine;
 use crate::cache::{BindError, Binding, CacheType, Origin};
 use crate::ids::InterfaceId;
 use crate::interface::afi_of;
-use crate::packets::station;
+use crate::packets::{is_station, station};
 use crate::prefix_table::host;
 
 /// Hops that a reply may travel.
@@ -43,7 +43,7 @@ impl Engine {
         for cie in &mut exchange.cies {
             let protocol = cie.protocol.unwrap_or(source_protocol);
             let full = host(protocol).prefix_len();
-            cie.code = if afi_of(protocol) != afi {
+            cie.code = if afi_of(protocol) != afi || !is_station(protocol) {
                 CieCode::AdministrativelyProhibited
             } else if cie.prefix_length != 0 && cie.prefix_length < full {
                 // Only hosts register here.

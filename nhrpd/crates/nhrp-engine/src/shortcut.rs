@@ -9,12 +9,11 @@ use ipnet::IpNet;
 use nhrp_config::Afi;
 
 use crate::Engine;
-use crate::ids::{CacheId, InterfaceId, ShortcutId};
+use crate::ids::{CacheId, InterfaceId, ResolutionId, ShortcutId};
 use crate::interface::afi_of;
 use crate::io::{NeighbourState, Nexthop, Output, Route};
 use crate::notice::Notice;
-use crate::prefix_table::host;
-use crate::routing::Destination;
+use crate::prefix_table::{host, truncated};
 use crate::time::Instant;
 use crate::timers::Timer;
 
@@ -106,14 +105,16 @@ impl Engine {
     }
 
     pub(crate) fn shortcut_route(&self, shortcut: &Shortcut) -> Option<Route> {
+        if shortcut.prefix == host(shortcut.prefix.addr())
+            && self.installed_peer(shortcut.prefix.addr()).is_some()
+        {
+            // A peer's own address has its host route from the cache entry.
+            return None;
+        }
         let nexthop = match shortcut.gateway {
             None => Nexthop::Reject,
             Some(gateway) => {
                 let entry = self.cache.get(gateway.key()).filter(|e| e.installed)?;
-                if shortcut.prefix == host(entry.protocol) {
-                    // The peer's own address has its host route from the cache entry.
-                    return None;
-                }
                 let ifindex = self.interfaces.get(entry.interface.key())?.ifindex;
                 Nexthop::Gateway { address: entry.protocol, ifindex }
             }
@@ -133,6 +134,21 @@ impl Engine {
             Some(route) if !announced => self.push(Output::RouteAdd(route)),
             None if announced => self.push(Output::RouteDelete { prefix }),
             _ => {}
+        }
+    }
+
+    /// A peer with this address takes over the host route from a shortcut of the same prefix.
+    pub(crate) fn hide_host_shortcut(&mut self, address: IpAddr) {
+        let id = self.shortcut_index.get(host(address)).copied();
+        if let Some(shortcut) = id.and_then(|id| self.shortcuts.get_mut(id.key())) {
+            shortcut.announced = false;
+        }
+    }
+
+    /// And gives it back when it is not reachable any more.
+    pub(crate) fn announce_host_shortcut(&mut self, address: IpAddr) {
+        if let Some(id) = self.shortcut_index.get(host(address)).copied() {
+            self.announce(id);
         }
     }
 
@@ -210,9 +226,28 @@ impl Engine {
             self.shortcut_index.within(prefix).into_iter().map(|(_, id)| *id).collect();
         for id in below {
             let Some(shortcut) = self.shortcuts.get(id.key()) else { continue };
-            if !matches!(self.classify(None, shortcut.target), Destination::Peer(_)) {
+            // A server that does not answer for a while takes no direct path with it.
+            if !self.enters_nbma(shortcut.target) {
                 self.remove_shortcut(id, "no route through the NBMA network any more");
             }
+        }
+    }
+
+    /// NHRP is configured on one interface less: ends what led nowhere else.
+    pub(crate) fn forget_unreachable(&mut self, afi: Afi) {
+        let everything = match afi {
+            Afi::Ip => truncated(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0),
+            Afi::Ipv6 => truncated(IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED), 0),
+        };
+        self.revalidate_shortcuts(everything);
+        let gone: Vec<ResolutionId> = self
+            .resolutions
+            .iter()
+            .filter(|(_, r)| afi_of(r.target) == afi && !self.enters_nbma(r.target))
+            .map(|(key, _)| ResolutionId::from_key(key))
+            .collect();
+        for id in gone {
+            self.end_resolution(id);
         }
     }
 
