@@ -176,7 +176,9 @@ async fn run(arguments: &Arguments) -> Result<bool, String> {
         }
     }
     client.close().await;
-    println!("{:?}", client.statistics());
+    for (command, received, sent) in client.statistics().by_command() {
+        println!("Statistics {command:?} received {received} sent {sent}");
+    }
     Ok(open)
 }
 

@@ -348,9 +348,9 @@ impl ZebraClient {
         self.down();
         let socket = self.options.socket.display();
         let text = match error.kind() {
+            // A socket that is missing and one left behind by a dead zebra are the same to the operator.
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => format!(
-                "no zebra at {socket} ({error}); start zebra, name its socket with -z, or run with --standalone; \
-                 trying on"
+                "no zebra listens at {socket}; start zebra, name its socket with -z, or run with --standalone; trying on"
             ),
             io::ErrorKind::PermissionDenied => format!(
                 "zebra's socket {socket} may not be opened ({error}); run as its owner (user frr) or root; trying on"

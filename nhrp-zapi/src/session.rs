@@ -54,14 +54,6 @@ enum State {
     Open(&'static ReleaseTable),
 }
 
-impl PartialEq for ReleaseTable {
-    fn eq(&self, other: &Self) -> bool {
-        self.epoch == other.epoch
-    }
-}
-
-impl Eq for ReleaseTable {}
-
 /// The state machine of the connection.
 #[derive(Debug)]
 pub struct Session {

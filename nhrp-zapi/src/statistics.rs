@@ -79,6 +79,14 @@ impl Statistics {
         self.sent.iter().sum()
     }
 
+    /// Received and sent, of each command that occurred.
+    pub fn by_command(&self) -> impl Iterator<Item = (Command, u64, u64)> + '_ {
+        Command::ALL
+            .iter()
+            .map(|command| (*command, self.received(*command), self.sent(*command)))
+            .filter(|(_, received, sent)| *received != 0 || *sent != 0)
+    }
+
     pub(crate) fn count_received(&mut self, command: Command) {
         if let Some(counter) = self.received.get_mut(command as usize) {
             *counter = counter.saturating_add(1);

@@ -144,6 +144,15 @@ pub struct ReleaseTable {
     pub weight_widths: &'static [usize],
 }
 
+/// There is one table for each epoch.
+impl PartialEq for ReleaseTable {
+    fn eq(&self, other: &Self) -> bool {
+        self.epoch == other.epoch
+    }
+}
+
+impl Eq for ReleaseTable {}
+
 impl ReleaseTable {
     /// The table of an epoch.
     #[must_use]

@@ -1,122 +1,16 @@
 //! The tokio client against a fake zebra on a real Unix socket: reconnection, cancellation, backlog, farewell.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use std::io;
-use std::path::Path;
+mod fake;
+
 use std::time::Duration;
 
+use fake::{Fake, PATIENCE, connect, gre, options, route, until};
 use nhrp_zapi::{
-    Backoff, Capabilities, DisconnectReason, Epoch, Event, FrameBuffer, Gre, Message, Options,
-    RedistributedRoute, ReleaseTable, Request, Route, RouteNexthop, VrfBackend, ZebraClient, ZebraError,
+    DisconnectReason, Event, Message, Options, RedistributedRoute, Request, Route, ZebraClient, ZebraError,
 };
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::time::timeout;
-
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// zebra's end of a connection.
-struct Fake {
-    stream: UnixStream,
-    frames: FrameBuffer,
-    table: &'static ReleaseTable,
-}
-
-impl Fake {
-    async fn accept(listener: &UnixListener) -> Self {
-        let (stream, _) = listener.accept().await.unwrap();
-        Self { stream, frames: FrameBuffer::default(), table: ReleaseTable::of(Epoch::Frr10_2) }
-    }
-
-    /// The next request, or `None` at the end of the stream.
-    async fn request(&mut self) -> Option<Request> {
-        loop {
-            if let Some((header, body)) = self.frames.next_frame().unwrap() {
-                return Some(Request::decode(self.table, header, body).unwrap().expect("a request of nhrpd"));
-            }
-            self.stream.readable().await.unwrap();
-            let mut buffer = [0; 65536];
-            match self.stream.try_read(&mut buffer) {
-                Ok(0) => return None,
-                Ok(octets) => self.frames.extend(&buffer[..octets]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => panic!("{error}"),
-            }
-        }
-    }
-
-    async fn say(&mut self, message: &Message) {
-        let mut bytes = Vec::new();
-        message.encode(self.table, &mut bytes).unwrap();
-        self.say_bytes(&bytes).await;
-    }
-
-    async fn say_bytes(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            self.stream.writable().await.unwrap();
-            match self.stream.try_write(bytes) {
-                Ok(octets) => bytes = &bytes[octets..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => panic!("{error}"),
-            }
-        }
-    }
-
-    /// HELLO, answer, start sequence, end of an empty dump.
-    async fn open(&mut self) {
-        assert_eq!(self.request().await, Some(Request::Hello));
-        self.say(&Message::Capabilities(Capabilities {
-            vrf_backend: VrfBackend::Lite,
-            mpls: false,
-            multipath: 16,
-            mlag_role: 0,
-            v6_with_v4_nexthop: Some(false),
-            graceful_restart: Some(false),
-        }))
-        .await;
-        loop {
-            if let Some(Request::GreGet { ifindex }) = self.request().await {
-                self.say(&Message::Gre(gre(ifindex))).await;
-                return;
-            }
-        }
-    }
-}
-
-fn gre(ifindex: u32) -> Gre {
-    Gre { vrf: 0, ifindex, key: None, link_ifindex: None, link_vrf: None, local: None, remote: None }
-}
-
-fn options(socket: &Path) -> Options {
-    let pause = Duration::from_millis(10);
-    Options { reconnect: Backoff { fast: pause, fast_tries: 3, slow: pause * 2 }, ..Options::new(socket) }
-}
-
-fn route(number: u32) -> Route {
-    let prefix = ipnet::Ipv4Net::new((0x0a00_0000 + number).into(), 32).unwrap();
-    Route::new(prefix.into(), RouteNexthop::Interface { ifindex: 6 })
-}
-
-async fn until(client: &mut ZebraClient, wanted: impl Fn(&Event) -> bool) -> Event {
-    let search = async {
-        loop {
-            let event = client.next().await;
-            if wanted(&event) {
-                return event;
-            }
-        }
-    };
-    timeout(PATIENCE, search).await.expect("the event came")
-}
-
-async fn connect(client: &mut ZebraClient, listener: &UnixListener) -> Fake {
-    let zebra = async {
-        let mut fake = Fake::accept(listener).await;
-        fake.open().await;
-        fake
-    };
-    let (fake, _) = tokio::join!(zebra, until(client, |event| *event == Event::Synced));
-    fake
-}
 
 #[tokio::test]
 async fn zebra_may_come_late_go_and_come_back() {

@@ -245,7 +245,12 @@ async fn scenario(tree: PathBuf) {
     drop(early);
 
     // A second time zebra has read the kernel: all of it must come before Synced.
-    sleep(Duration::from_secs(1)).await;
+    let deadline = Instant::now() + PATIENCE;
+    let read = || network.output(true, &["vtysh", "--vty_socket", "/run/frr", "-c", "show ip route kernel"]);
+    while read().matches(" 10.100.").count() < KERNEL_ROUTES {
+        assert!(Instant::now() < deadline, "{release}: zebra did not read the kernel");
+        sleep(Duration::from_millis(50)).await;
+    }
     let mut client = client(&network, None);
     let events = synced(&mut client).await;
     assert_eq!(kernel_route_count(&events), KERNEL_ROUTES, "{release}: routes before Synced");
