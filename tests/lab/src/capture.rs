@@ -21,17 +21,17 @@ impl Capture {
     /// Captures whole packets that match `filter` on one interface of a node, or, for the interface
     /// `any`, every packet that comes *in* on any interface: on a router that is each packet once.
     /// Returns when packets are being captured.
-    pub(crate) fn start(node: &Node, name: &str, interface: &str, filter: &str) -> Result<Self> {
-        let file = node.out().join(format!("{name}.pcap"));
+    pub(crate) fn start(node: &Node, file: PathBuf, interface: &str, filter: &str) -> Result<Self> {
         let path = file.to_string_lossy().into_owned();
         let mut command = vec!["tcpdump", "-n", "-U", "-s", "0", "--immediate-mode", "-Z", "root"];
         if interface == "any" {
             command.extend(["-Q", "in"]);
         }
         command.extend(["-i", interface, "-w", &path, filter]);
-        let mut tcpdump = node.spawn(&format!("tcpdump-{name}"), &command)?;
+        let before = std::fs::read_to_string(node.out().join("tcpdump.log")).unwrap_or_default().len();
+        let mut tcpdump = node.spawn("tcpdump", &command)?;
         wait_until("tcpdump to listen", Duration::from_secs(10), || {
-            let said = tcpdump.output();
+            let said = tcpdump.output().split_off(before);
             if said.contains("listening on") {
                 return Ok(());
             }

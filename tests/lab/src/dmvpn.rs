@@ -109,7 +109,7 @@ impl Dmvpn {
             network.link((&node, "eth0", &format!("{near}/30")), ("inet", &port, &format!("{far}/30")))?;
             build_node(network.node(&node)?, far, &shape)?;
         }
-        let wire = Capture::start(&inet, "wire", "any", "ip proto 47")?;
+        let wire = Capture::start(&inet, out.join("wire.pcap"), "any", "ip proto 47")?;
         for router in &routers {
             router.write_config(&configuration(router.node().name(), &shape)?)?;
         }
@@ -253,6 +253,13 @@ impl Dmvpn {
             .filter(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit()))
             .map(|line| line.split_whitespace().nth(1).and_then(|word| word.parse().ok()))
             .collect())
+    }
+
+    /// Begins a new capture file, for another scenario on the same network.
+    pub(crate) fn new_capture(&mut self, out: &Path) -> Result<()> {
+        let inet = self.node("inet")?.clone();
+        let next = Capture::start(&inet, out.join("wire.pcap"), "any", "ip proto 47")?;
+        std::mem::replace(&mut self.wire, next).stop().map(drop)
     }
 
     /// What tshark makes of everything on the transport network so far, each packet once.

@@ -138,12 +138,20 @@ impl Frr {
         Ok(())
     }
 
-    /// Runs commands in one vtysh; returns what it printed, also when it complained.
+    /// Runs commands in one vtysh; returns its standard output, where daemons' complaints are too.
     pub(crate) fn vtysh(&self, commands: &[&str]) -> Result<String> {
         let mut words = vec!["vtysh"];
         words.extend(commands.iter().flat_map(|command| ["-c", command]));
-        let output = self.node.run(&words)?;
-        Ok(format!("{}{}", output.stdout, output.stderr))
+        Ok(self.node.run(&words)?.stdout)
+    }
+
+    /// Changes the configuration of the tunnel interface, line by line.
+    pub(crate) fn configure_tunnel(&self, lines: &[&str]) -> Result<()> {
+        let mut commands = vec!["configure terminal", "interface gre1"];
+        commands.extend(lines);
+        let said = self.vtysh(&commands)?;
+        ensure!(!said.contains('%'), "configuring {lines:?} on {}: {said}", self.node.name());
+        Ok(())
     }
 
     /// The `table` of an NHRP `show … json` command; empty when there are no entries.

@@ -24,8 +24,14 @@ pub(crate) fn run() -> Result<()> {
     prepare::kernel(plan.backend)?;
     match &plan.task {
         Task::Cases(cases) => {
+            let mut lab: Option<Lab> = None;
             for case in cases {
-                report(dir, &run_case(dir, &plan, case))?;
+                // The same lab for neighbours with the same daemons: it may keep its network.
+                if lab.as_ref().is_none_or(|lab| *lab.mix() != case.mix) {
+                    drop(lab.take());
+                }
+                let lab = lab.get_or_insert_with(|| Lab::new(plan.release, case.mix.clone()));
+                report(dir, &run_case(dir, lab, case))?;
             }
         }
         Task::Demo(mix) => {
@@ -50,20 +56,17 @@ pub(crate) fn tell(text: &str) {
     }
 }
 
-fn run_case(dir: &Path, plan: &Plan, case: &Case) -> Report {
+fn run_case(dir: &Path, lab: &mut Lab, case: &Case) -> Report {
     let started = Instant::now();
-    let mut notes = Vec::new();
     let result = scenarios::find(&case.scenario).and_then(|scenario| {
-        let out = case_dir(dir, &case.id())?;
-        let mut lab = Lab::new(out, plan.release, case.mix.clone());
-        let result = (scenario.run)(&mut lab);
-        notes = lab.into_notes();
-        result
+        lab.next(case_dir(dir, &case.id())?);
+        (scenario.run)(lab)
     });
     let outcome = match result {
         Ok(()) => Outcome::Passed,
         Err(failure) => Outcome::Failed(failure.to_string()),
     };
+    let notes = lab.notes().to_vec();
     Report { id: case.id(), outcome, seconds: started.elapsed().as_secs_f64(), notes }
 }
 

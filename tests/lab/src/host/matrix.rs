@@ -8,7 +8,7 @@ use crate::failure::Result;
 use crate::mix::{Kind, Mix};
 use crate::plan::Case;
 use crate::release::Release;
-use crate::scenarios::{self, Mixes};
+use crate::scenarios::{self, Mixes, Scenario};
 
 /// Cases that run in one boot, one after the other.
 #[derive(Debug, Clone)]
@@ -18,9 +18,6 @@ pub(crate) struct Batch {
     /// What runs.
     pub(crate) cases: Vec<Case>,
 }
-
-/// So many that the boot does not matter, so few that two boots at a time end about together.
-const BATCH: usize = 6;
 
 impl Batch {
     /// The longest time of each case.
@@ -42,25 +39,49 @@ fn interop() -> Vec<Mix> {
 }
 
 /// The cases whose label contains any of `names` (all if there are none), restricted to a release and a
-/// mix if given, grouped into boots.
+/// mix if given. Those of one release and mix share a boot, and so can share a network.
 pub(crate) fn batches(names: &[String], release: Option<Release>, mix: Option<&Mix>) -> Vec<Batch> {
     let releases = release.map_or_else(|| Release::ALL.to_vec(), |release| vec![release]);
+    let mixes = mix.map_or_else(interop, |mix| vec![mix.clone()]);
     let mut batches = Vec::new();
-    for release in releases {
-        let mut cases = Vec::new();
-        for scenario in scenarios::ALL {
-            let mixes = match (scenario.mixes, mix) {
-                (Mixes::None, _) => vec![Mix::all(Kind::Frr)],
-                (Mixes::Interop, Some(mix)) => vec![mix.clone()],
-                (Mixes::Interop, None) => interop(),
+    for mix in &mixes {
+        for release in &releases {
+            let in_list = |scenario: &&Scenario| match scenario.mixes {
+                Mixes::Lab => mixes.first() == Some(mix),
+                Mixes::Interop => true,
             };
-            cases.extend(mixes.into_iter().map(|mix| Case { scenario: scenario.name.to_owned(), mix }));
+            let cases: Vec<Case> = scenarios::ALL
+                .iter()
+                .filter(in_list)
+                .map(|scenario| Case { scenario: scenario.name.to_owned(), mix: mix.clone() })
+                .filter(|case| {
+                    let label = case.label(*release);
+                    names.is_empty() || names.iter().any(|name| label.contains(name.as_str()))
+                })
+                .collect();
+            if !cases.is_empty() {
+                batches.push(Batch { release: *release, cases });
+            }
         }
-        cases.retain(|case| {
-            let label = case.label(release);
-            names.is_empty() || names.iter().any(|name| label.contains(name.as_str()))
-        });
-        batches.extend(cases.chunks(BATCH).map(|cases| Batch { release, cases: cases.to_vec() }));
     }
     batches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_matrix_is_there() {
+        let batches = batches(&[], None, None);
+        assert_eq!(batches.len(), Release::ALL.len() * interop().len());
+        let judge = batches.iter().flat_map(|batch| &batch.cases);
+        assert_eq!(judge.filter(|case| case.scenario.starts_with("judge")).count(), Release::ALL.len());
+    }
+
+    #[test]
+    fn names_select_by_any_part_of_the_line() {
+        let batches = batches(&["renewal [FRR 8.4, nhrpd frr]".to_owned()], None, None);
+        assert_eq!(batches.iter().map(|batch| batch.cases.len()).sum::<usize>(), 1);
+    }
 }

@@ -105,7 +105,7 @@ impl Node {
         fs::create_dir_all(&out).context(|| format!("creating {}", out.display()))?;
         let node = Self { name: name.to_owned(), tid, jobs, out };
         node.sh("install -d -o frr -g frr /run/frr /var/log/frr /var/tmp/frr; \
-             chown frr:frr /etc/frr /var/lib/frr; chmod 1777 /tmp /var/tmp; \
+             chown frr:frr /etc/frr; [ ! -d /var/lib/frr ] || chown frr:frr /var/lib/frr; chmod 1777 /tmp /var/tmp; \
              ip link set lo up; \
              for name in all default; do echo 0 > /proc/sys/net/ipv4/conf/$name/rp_filter; done")?;
         node.write_file("/etc/frr/vtysh.conf", "service integrated-vtysh-config\n")?;

@@ -1,0 +1,57 @@
+//! A shortcut covers the LAN behind the peer, in both directions, and goes when it is not used.
+
+use std::time::{Duration, Instant};
+
+use super::{HOLDTIME, Lab, RESOLVE};
+use crate::dmvpn::{Dmvpn, lan, nbma, overlay};
+use crate::failure::{Context, Result, ensure};
+use crate::judge::{Nhrp, Type};
+
+pub(super) fn run(lab: &mut Lab) -> Result<()> {
+    let mut dmvpn = lab.registered()?;
+    let received = dmvpn.ping("s1", "s2", 5, Duration::from_millis(300))?;
+    ensure!(received == 5, "{received} of 5 echo replies while the path changed");
+    for (from, to) in [("s1", "s2"), ("s2", "s1")] {
+        dmvpn.wait_shortcut(from, to, RESOLVE)?;
+        covers_lan(&mut dmvpn, from, to)?;
+    }
+    let idle = Instant::now();
+
+    let wire = dmvpn.finish(&[
+        (Type::TrafficIndication, 1),
+        (Type::ResolutionRequest, 2),
+        (Type::ResolutionReply, 2),
+    ])?;
+    let direct = dmvpn.time_to_direct("s1", "s2", &wire)?;
+    lab.note(format!("direct after {:.0} ms", direct.as_secs_f64() * 1e3));
+    let reply = wire
+        .of(Type::ResolutionReply)
+        .find(|(packet, reply)| packet.nbma.1 == nbma("s1").unwrap_or(packet.nbma.0) && is_about(reply, "s1"))
+        .context(|| "no resolution reply reached s1".to_owned())?;
+    ensure!(
+        reply.1.entries.first() == Some(&(0, HOLDTIME)),
+        "the reply to s1 has these codes and holding times: {:?}",
+        reply.1.entries
+    );
+
+    let holdtime = Duration::from_secs(HOLDTIME.into());
+    dmvpn.wait_no_shortcut("s1", "s2", holdtime + Duration::from_secs(6))?;
+    lab.note(format!("gone {:.1} s after the last packet", idle.elapsed().as_secs_f64()));
+    dmvpn.wait_spoke_registered("s1", RESOLVE)?;
+    lab.keep(dmvpn);
+    Ok(())
+}
+
+fn is_about(reply: &Nhrp, requester: &str) -> bool {
+    overlay(requester).is_ok_and(|address| reply.source == Some(address))
+}
+
+fn covers_lan(dmvpn: &mut Dmvpn, from: &str, to: &str) -> Result<()> {
+    let [a, b, c, _] = lan(to)?.octets();
+    let expected = format!("{a}.{b}.{c}.0/24 via {}", overlay(to)?);
+    let shortcuts = dmvpn.shortcuts(from)?;
+    ensure!(shortcuts.contains(&expected), "{from} has the shortcuts {shortcuts:?}, not {expected}");
+    let routes = dmvpn.node(from)?.sh(&format!("ip route show {a}.{b}.{c}.0/24"))?;
+    ensure!(routes.contains(&format!("via {}", overlay(to)?)), "the kernel of {from} has {routes:?}");
+    Ok(())
+}
