@@ -1,4 +1,4 @@
-//! Messages as octets, judged against what iproute2 sends and prints.
+//! Messages as octets, by the layout of linux/neighbour.h; tests/live.rs has iproute2 judge them.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn a_permanent_entry_as_octets() {
     message.finalize();
     let mut octets = vec![0; message.buffer_len()];
     message.serialize(&mut octets);
-    // strace of `ip neigh replace 10.255.255.2 lladdr 192.0.2.6 dev … nud permanent proto 191`, attributes in our order.
+    // `ip neigh replace 10.255.255.2 lladdr 192.0.2.6 dev … nud permanent protocol 191`
     let expected: [u8; 52] = [
         52, 0, 0, 0, 28, 0, 5, 5, 0, 0, 0, 0, 0, 0, 0, 0, // RTM_NEWNEIGH
         2, 0, 0, 0, 5, 0, 0, 0, 0x80, 0, 0, 0, // AF_INET, ifindex, NUD_PERMANENT
