@@ -9,6 +9,26 @@
 //! numbers, route types and bodies move. A wrong guess is not rejected by zebra but read as another command, so
 //! nothing but a HELLO is sent before zebra's answer has proved which epoch it speaks.
 //!
+//! ```no_run
+//! # async fn daemon() {
+//! use nhrp_zapi::{Event, Options, Request, Route, RouteNexthop, ZebraClient};
+//!
+//! let mut zebra = ZebraClient::new(Options::new("/var/run/frr/zserv.api"));
+//! loop {
+//!     tokio::select! {
+//!         event = zebra.next() => match event {
+//!             Event::Connected { .. } => {
+//!                 let peer = "172.16.0.2/32".parse().unwrap();
+//!                 zebra.send(Request::RouteAdd(Route::new(peer, RouteNexthop::Interface { ifindex: 6 })));
+//!             }
+//!             other => println!("{other:?}"),
+//!         },
+//!         // ... the daemon's other inputs
+//!     }
+//! }
+//! # }
+//! ```
+//!
 //! # Where it differs from FRR's nhrpd on the wire
 //!
 //! Everything else is the same, octet for octet; `tests/captures.rs` compares.

@@ -35,7 +35,6 @@ impl Network {
             tree=$1
             mount -t tmpfs tmpfs "$tree/run"
             mount -t tmpfs tmpfs "$tree/var/tmp"
-            mount -t tmpfs tmpfs "$tree/root"
             mount -t proc proc "$tree/proc"
             mkdir -p "$tree/run/frr"
             : > "$tree/run/frr/zebra.conf"
@@ -80,7 +79,8 @@ impl Network {
         if chrooted {
             command.arg("chroot").arg(&self.tree);
         }
-        command.args(words).stdin(Stdio::null());
+        // vtysh writes its history there.
+        command.args(words).env("HOME", "/run").stdin(Stdio::null());
         command
     }
 
