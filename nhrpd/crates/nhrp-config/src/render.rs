@@ -161,7 +161,10 @@ impl Config {
     pub fn render(&self, options: &RenderOptions) -> String {
         let mut names: Vec<&str> = self.interfaces.keys().map(String::as_str).collect();
         names.sort_by(|a, b| compare_interface_names(a, b));
-        let mut text: String = names.into_iter().map(|name| self.render_interface(name, options)).collect();
+        let sections = names.into_iter().map(|name| self.render_interface(name, options));
+        let sections: Vec<String> = sections.filter(|section| !section.is_empty()).collect();
+        // FRR writes a `!` before each section as well as after it; the first one belongs to what comes before.
+        let mut text = sections.join("!\n");
         text.push_str(&self.render_global(options));
         text
     }

@@ -44,6 +44,15 @@ fn next_hop_servers() {
     assert_eq!(apply(config, nhs("2001:db8::1", "1.2.3.4")), refused(MISMATCH));
     assert_eq!(apply(config, nhs("dynamic", "other.example.com")), Ok(()));
 
+    // `no` wants both words right.
+    let known = NhsProtocol::Address(ip("10.255.255.2"));
+    for (protocol, nbma) in [(known, "10.2.1.2"), (NhsProtocol::Dynamic, "hub.example.com")] {
+        let no = InterfaceEdit::NoNhs(Afi::Ip, protocol, nbma.into());
+        assert_eq!(apply(config, no), refused("% Entry not found"));
+    }
+    let wrong = NhsProtocol::Address(ip("2001:db8::1"));
+    let no = InterfaceEdit::NoNhs(Afi::Ip, wrong, "10.2.1.2".into());
+    assert_eq!(apply(config, no), refused(MISMATCH));
     let absent = NhsProtocol::Address(ip("10.255.255.9"));
     let no = InterfaceEdit::NoNhs(Afi::Ip, absent, "1.2.3.4".into());
     assert_eq!(apply(config, no), refused("% Entry not found"));
@@ -65,6 +74,8 @@ fn maps() {
     let local = InterfaceEdit::Map(Afi::Ip, ip("10.255.255.1"), MapTarget::Local);
     assert_eq!(apply(config, local), Ok(()));
     let wrong = InterfaceEdit::Map(Afi::Ip, ip("2001:db8::1"), nbma);
+    assert_eq!(apply(config, wrong), refused(MISMATCH));
+    let wrong = InterfaceEdit::NoMap(Afi::Ip, ip("2001:db8::1"));
     assert_eq!(apply(config, wrong), refused(MISMATCH));
     let unknown = InterfaceEdit::NoMap(Afi::Ip, ip("10.255.255.60"));
     assert_eq!(apply(config, unknown), refused("% Command failed"));

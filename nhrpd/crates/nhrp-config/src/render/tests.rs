@@ -183,19 +183,48 @@ fn each_vtysh_gets_what_it_can_read_and_the_rest_has_the_rest() {
     assert_eq!(config.render(&RenderOptions::rest(10, 8)), "");
 }
 
+/// A live 8.4.4 and a live 10.3 were given these lines and printed this, after a `!` for the first section.
 #[test]
-fn interfaces_with_nothing_to_print_are_omitted_and_the_others_sorted_by_number() {
+fn several_interfaces_as_frr_prints_them() {
     let mut config = Config::default();
-    for name in ["gre10", "gre2", "lo"] {
-        config.apply(&Edit::CreateInterface(name.into())).unwrap();
-    }
+    let map = |target| InterfaceEdit::Map(Afi::Ip, "10.0.0.1".parse().unwrap(), target);
+    interface(
+        &mut config,
+        vec![
+            map(MapTarget::Nbma("1.2.3.4".parse().unwrap())),
+            nhs("dynamic", "h", 0),
+            nhs("10.0.0.3", "j", 0),
+            nhs("dynamic", "J", 0),
+            InterfaceEdit::NoNhs(Afi::Ip, NhsProtocol::Address("10.0.0.3".parse().unwrap()), "j".into()),
+            map(MapTarget::Local),
+            InterfaceEdit::Description(Some("a b".into())),
+        ],
+    );
+    config.apply(&Edit::CreateInterface("lo".into())).unwrap();
     for name in ["gre10", "gre2"] {
-        let edit = InterfaceEdit::Description(Some(format!("to {name}")));
+        let edit = InterfaceEdit::Shortcut(Afi::Ip, true);
         config.apply(&Edit::Interface { name: name.into(), edit }).unwrap();
     }
-    assert_eq!(
-        config.render(&RenderOptions::FULL),
-        "interface gre2\n description to gre2\nexit\n!\n\
-         interface gre10\n description to gre10\nexit\n!\n!\n"
-    );
+    let expected = "\
+interface gre1
+ description a b
+ ip nhrp map 10.0.0.1 local
+ ip nhrp nhs dynamic nbma h
+ ip nhrp nhs dynamic nbma J
+exit
+!
+!
+interface gre2
+ ip nhrp shortcut
+exit
+!
+!
+interface gre10
+ ip nhrp shortcut
+exit
+!
+!
+";
+    assert_eq!(config.render(&RenderOptions::vtysh(8, 4)), expected);
+    assert_eq!(config.render(&RenderOptions::vtysh(10, 3)), expected);
 }
