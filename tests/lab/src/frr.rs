@@ -5,7 +5,6 @@
 //! Daemons run in the foreground with their log on standard output, so that the lab holds their real
 //! process and everything they say is in one file per node and daemon.
 
-use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::Signal;
@@ -25,7 +24,7 @@ pub(crate) struct Frr {
     node: Node,
     release: Release,
     kind: Kind,
-    others: VecDeque<Process>,
+    others: Vec<Process>,
     nhrpd: Option<Process>,
     /// When nhrpd was last started.
     nhrpd_started: SystemTime,
@@ -34,24 +33,12 @@ pub(crate) struct Frr {
 impl Frr {
     /// FRR of this release on this node, with nothing running yet.
     pub(crate) fn new(node: Node, release: Release, kind: Kind) -> Self {
-        Self {
-            node,
-            release,
-            kind,
-            others: VecDeque::new(),
-            nhrpd: None,
-            nhrpd_started: SystemTime::UNIX_EPOCH,
-        }
+        Self { node, release, kind, others: Vec::new(), nhrpd: None, nhrpd_started: SystemTime::UNIX_EPOCH }
     }
 
     /// The node it runs on.
     pub(crate) fn node(&self) -> &Node {
         &self.node
-    }
-
-    /// Whose nhrpd it is.
-    pub(crate) fn kind(&self) -> Kind {
-        self.kind
     }
 
     /// When nhrpd was last started, by the clock that also stamps captures.
@@ -68,7 +55,7 @@ impl Frr {
         names.push("staticd");
         for name in names {
             let process = self.start(&format!("/usr/lib/frr/{name}"), name)?;
-            self.others.push_back(process);
+            self.others.push(process);
         }
         Ok(())
     }
@@ -105,15 +92,6 @@ impl Frr {
     pub(crate) fn stop_nhrpd(&mut self, signal: Signal) -> Result<()> {
         let mut process = self.nhrpd.take().context(|| format!("no nhrpd runs on {}", self.node.name()))?;
         process.stop(signal, Duration::from_secs(10))
-    }
-
-    /// Ends zebra with a signal and starts it again.
-    pub(crate) fn restart_zebra(&mut self, signal: Signal) -> Result<()> {
-        let mut old = self.others.pop_front().context(|| "zebra does not run".to_owned())?;
-        old.stop(signal, Duration::from_secs(10))?;
-        let zebra = self.start("/usr/lib/frr/zebra", "zebra")?;
-        self.others.push_front(zebra);
-        self.load(Some("zebra"))
     }
 
     /// Writes `frr.conf`.

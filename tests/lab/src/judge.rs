@@ -77,15 +77,10 @@ pub(crate) struct Packet {
 pub(crate) enum Payload {
     /// An NHRP packet.
     Nhrp(Nhrp),
-    /// A user's IPv4 packet: source and destination of the inner header, IP protocol number.
-    Ipv4 {
-        /// Inner source and destination.
-        addresses: (Ipv4Addr, Ipv4Addr),
-        /// 1 ICMP, 6 TCP, 17 UDP.
-        protocol: u8,
-    },
-    /// Anything else: the GRE protocol type.
-    Other(String),
+    /// A user's IPv4 packet: source and destination of the inner header.
+    Ipv4(Ipv4Addr, Ipv4Addr),
+    /// Anything else.
+    Other,
 }
 
 /// Header fields and extensions of an NHRP packet.
@@ -126,7 +121,6 @@ const FIELDS: &[&str] = &[
     "frame.time_epoch",
     "ip.src",
     "ip.dst",
-    "ip.proto",
     "gre.proto",
     "nhrp.hdr.op.type",
     "nhrp.hdr.hopcnt",
@@ -222,14 +216,12 @@ fn packet(line: &str) -> Option<Packet> {
             complaints.push(message.to_owned());
         }
     }
-    let protocol = row.first("gre.proto").unwrap_or_default();
-    let payload = match number(protocol) {
+    let payload = match row.number("gre.proto") {
         Some(0x2001) => Payload::Nhrp(nhrp(&row)?),
-        Some(0x0800) => Payload::Ipv4 {
-            addresses: (row.all("ip.src").nth(1)?.parse().ok()?, row.all("ip.dst").nth(1)?.parse().ok()?),
-            protocol: narrow(row.all("ip.proto").nth(1).and_then(number)?)?,
-        },
-        _ => Payload::Other(protocol.to_owned()),
+        Some(0x0800) => {
+            Payload::Ipv4(row.all("ip.src").nth(1)?.parse().ok()?, row.all("ip.dst").nth(1)?.parse().ok()?)
+        }
+        _ => Payload::Other,
     };
     Some(Packet {
         frame: row.number("frame.number")?,
@@ -287,7 +279,7 @@ impl Verdict {
     ) -> Option<&Packet> {
         self.packets.iter().find(|packet| {
             packet.nbma == nbma
-                && matches!(packet.payload, Payload::Ipv4 { addresses, .. } if addresses == inner)
+                && matches!(packet.payload, Payload::Ipv4(source, target) if (source, target) == inner)
         })
     }
 

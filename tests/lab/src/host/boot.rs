@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
+use super::build::Program;
 use super::interrupt::interrupted;
 use super::probe::Machine;
 use super::tree::Tree;
@@ -62,7 +63,7 @@ pub(crate) struct BootDir {
 
 impl BootDir {
     /// Makes it, with the programs and the plan in it.
-    pub(crate) fn new(programs: &[PathBuf], plan: &Plan) -> Result<Self> {
+    pub(crate) fn new(programs: &[Program], plan: &Plan) -> Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("nhrpd-lab-")
             .tempdir()
@@ -72,12 +73,11 @@ impl BootDir {
             fs::create_dir(path.join(name)).context(|| format!("making {name} in {}", path.display()))?;
         }
         for program in programs {
-            let name = program.file_name().context(|| format!("no name in {}", program.display()))?;
-            let target = path.join("bin").join(name);
+            let target = path.join("bin").join(program.name);
             // A link is free and keeps this build even when the next one replaces the file.
-            fs::hard_link(program, &target)
-                .or_else(|_| fs::copy(program, &target).map(drop))
-                .context(|| format!("copying {}", program.display()))?;
+            fs::hard_link(&program.path, &target)
+                .or_else(|_| fs::copy(&program.path, &target).map(drop))
+                .context(|| format!("copying {}", program.path.display()))?;
         }
         let init = path.join("init");
         fs::write(&init, INIT)

@@ -33,19 +33,28 @@ fn cargo() -> Command {
     command
 }
 
+/// A program that guests run.
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    /// Its name in the guest.
+    pub(crate) name: &'static str,
+    /// Where it is.
+    pub(crate) path: PathBuf,
+}
+
 /// The programs that guests need: this one and, if asked for, nhrpd, built now.
-pub(crate) fn programs(with_nhrpd: bool) -> Result<Vec<PathBuf>> {
+pub(crate) fn programs(with_nhrpd: bool) -> Result<Vec<Program>> {
     let lab = std::env::current_exe().context(|| "finding this program".to_owned())?;
-    let mut programs = vec![lab.clone()];
+    let nhrpd = lab.with_file_name("nhrpd");
+    let mut programs = vec![Program { name: "lab", path: lab }];
     if with_nhrpd {
         let status = cargo()
             .args(["build", "--quiet", "--package", "nhrpd"])
             .status()
             .context(|| "starting cargo".to_owned())?;
         ensure!(status.success(), "cargo build -p nhrpd failed");
-        let nhrpd = lab.with_file_name("nhrpd");
         ensure!(nhrpd.is_file(), "cargo built no {}", nhrpd.display());
-        programs.push(nhrpd);
+        programs.push(Program { name: "nhrpd", path: nhrpd });
     }
     Ok(programs)
 }

@@ -3,9 +3,12 @@
 //! Owns where things are kept, the locks against a second run, and that a thing is either complete
 //! or absent. Never knows how a thing is made.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::{Flock, FlockArg};
+
+use super::say;
 use crate::failure::{Context, Result};
 
 /// The cache directory.
@@ -66,18 +69,15 @@ impl Cache {
         self.root.join(name)
     }
 
-    fn lock(&self, name: &str) -> Result<File> {
+    fn lock(&self, name: &str) -> Result<Flock<File>> {
         let path = self.root.join(format!("{name}.lock"));
         let file = File::create(&path).context(|| format!("creating {}", path.display()))?;
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => eprintln!("waiting for another run to make {name} …"),
-            Err(TryLockError::Error(error)) => {
-                Err(error).context(|| format!("locking {}", path.display()))?
-            }
-        }
-        file.lock().context(|| format!("locking {}", path.display()))?;
-        Ok(file)
+        Flock::lock(file, FlockArg::LockExclusiveNonblock)
+            .or_else(|(file, _)| {
+                say(&format!("waiting for another run to make {name} …"));
+                Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error)
+            })
+            .context(|| format!("locking {}", path.display()))
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::boot::{BootDir, Console, boot, console_end};
-use super::build::{self, Tally};
+use super::build::{self, Program, Tally};
 use super::cache::Cache;
 use super::interrupt;
 use super::matrix::{Batch, batches};
@@ -133,7 +133,7 @@ fn next(queue: &Mutex<VecDeque<Batch>>) -> Option<Batch> {
 }
 
 /// Runs a batch; prints a line per case; keeps the evidence if any failed.
-fn run_batch(cache: &Cache, machine: &Machine, programs: &[std::path::PathBuf], batch: &Batch) -> Tally {
+fn run_batch(cache: &Cache, machine: &Machine, programs: &[Program], batch: &Batch) -> Tally {
     let mut tally = Tally::default();
     let mut done = Vec::new();
     let mut directory = None;
@@ -149,13 +149,13 @@ fn run_batch(cache: &Cache, machine: &Machine, programs: &[std::path::PathBuf], 
             done.push(report.id);
         })
     })();
-    let reason = match (&result, &directory) {
+    let mut reason = match (&result, &directory) {
         (Err(failure), _) => failure.to_string(),
         (Ok(()), Some(dir)) => format!("the guest ended before it:\n{}", console_end(&dir.console_log())),
         (Ok(()), None) => "it was not started".to_owned(),
     };
     for case in batch.cases.iter().filter(|case| !done.contains(&case.id())) {
-        let outcome = Outcome::Failed(reason.clone());
+        let outcome = Outcome::Failed(std::mem::replace(&mut reason, "for the same reason".to_owned()));
         let report = Report { id: case.id(), outcome, seconds: 0.0, notes: Vec::new() };
         print_result(&case.label(batch.release), &report, &mut tally);
     }

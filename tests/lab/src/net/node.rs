@@ -72,11 +72,6 @@ impl Network {
         self.nodes.get(name).context(|| format!("no node {name}"))
     }
 
-    /// All nodes by name.
-    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.nodes.values()
-    }
-
     /// A cable: a veth pair with one end in each node, named and addressed (`ADDRESS/LENGTH`), up.
     pub(crate) fn link(&self, a: (&str, &str, &str), b: (&str, &str, &str)) -> Result<()> {
         let (near, far) = (self.node(a.0)?, self.node(b.0)?);
