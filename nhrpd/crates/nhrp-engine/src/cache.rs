@@ -276,11 +276,11 @@ impl Engine {
         let protocol = entry.protocol;
         let ifindex = self.interfaces.get(entry.interface.key()).map_or(0, |i| i.ifindex);
         self.push(Output::NeighbourDelete { ifindex, protocol });
-        self.push(Output::RouteDelete { prefix: host(protocol) });
         // The same prefix may be wanted for another reason: the address on another tunnel, or a shortcut to it.
         if let Some(other) = self.installed_peer(protocol) {
             self.write_route(other);
         } else {
+            self.push(Output::RouteDelete { prefix: host(protocol) });
             self.announce_host_shortcut(protocol);
         }
         self.shortcuts_follow(id);
@@ -309,13 +309,13 @@ impl Engine {
 
     pub(crate) fn route_of(&self, id: CacheId) -> Option<Route> {
         let entry = self.cache.get(id.key())?;
+        if self.installed_peer(entry.protocol) != Some(id) {
+            // Not told, or a peer of the same address on another tunnel has the host route.
+            return None;
+        }
         let ifindex = self.interfaces.get(entry.interface.key())?.ifindex;
         let mtu = (entry.mtu != 0).then_some(u32::from(entry.mtu));
-        entry.installed.then_some(Route {
-            prefix: host(entry.protocol),
-            nexthop: Nexthop::Interface { ifindex },
-            mtu,
-        })
+        Some(Route { prefix: host(entry.protocol), nexthop: Nexthop::Interface { ifindex }, mtu })
     }
 
     fn write_route(&mut self, id: CacheId) {

@@ -167,6 +167,12 @@ impl Engine {
         &self.stats
     }
 
+    /// Requests whose answer is waited for.
+    #[must_use]
+    pub fn pending_requests(&self) -> usize {
+        self.pending.len()
+    }
+
     pub(crate) fn push(&mut self, output: Output) {
         self.outputs.push_back(output);
     }

@@ -143,33 +143,29 @@ impl Engine {
 
     pub(crate) fn on_link(&mut self, link: Link) {
         // A name that moved to another index: the old index is another interface now, or none.
+        let former = self.by_name.get(&link.name).and_then(|id| self.interfaces.get(id.key()));
+        if let Some(former) = former.map(|i| i.ifindex).filter(|former| *former != link.ifindex) {
+            self.on_link_deleted(former);
+        }
+        // An index that comes with another name: the interface was renamed. Its addresses did not change for that.
+        let mut addresses = Vec::new();
+        if let Some(other) = self.interface_by_index(link.ifindex)
+            && let Some(old) = self.interfaces.get_mut(other.key())
+            && old.name != link.name
+        {
+            addresses = std::mem::take(&mut old.addresses);
+            self.on_link_deleted(link.ifindex);
+        }
         let id = self.interface_by_name(&link.name);
         let Some(interface) = self.interfaces.get_mut(id.key()) else { return };
         let former = interface.ifindex;
-        if former != 0 && former != link.ifindex {
-            self.on_link_deleted(former);
-            return self.on_link(link);
-        }
+        interface.addresses.append(&mut addresses);
+        self.by_ifindex.insert(link.ifindex, id);
         let ask_gre = link.gre && (former != link.ifindex || interface.up != link.up);
         interface.ifindex = link.ifindex;
         interface.up = link.up;
         interface.gre = link.gre;
         interface.mtu = link.mtu;
-        if let Some(other) = self.by_ifindex.insert(link.ifindex, id)
-            && other != id
-        {
-            // The interface was renamed.
-            if let Some(old) = self.interfaces.get_mut(other.key()) {
-                let addresses = std::mem::take(&mut old.addresses);
-                old.ifindex = 0;
-                old.up = false;
-                if let Some(new) = self.interfaces.get_mut(id.key()) {
-                    new.addresses = addresses;
-                }
-            }
-            self.update_interface(other);
-            self.forget_if_unused(other);
-        }
         if ask_gre {
             self.push(Output::QueryGre { ifindex: link.ifindex });
         }
