@@ -210,7 +210,7 @@ impl Network {
                 continue;
             }
             match output {
-                Output::Send { ifindex, destination, octets } => self.send(id, ifindex, destination, octets),
+                Output::Send { ifindex, destination, octets } => self.send(id, ifindex, destination, &octets),
                 Output::Resolve { token, name } => {
                     let addresses = self.names.get(&name).cloned().ok_or_else(|| "no such name".to_owned());
                     self.at(
@@ -230,7 +230,7 @@ impl Network {
         self.events.insert(self.sequence, event);
     }
 
-    fn send(&mut self, from: NodeId, ifindex: u32, destination: IpAddr, octets: Vec<u8>) {
+    fn send(&mut self, from: NodeId, ifindex: u32, destination: IpAddr, octets: &[u8]) {
         let node = self.node(from);
         let Some(tunnel) = node.tunnels.iter().find(|t| t.ifindex == ifindex).cloned() else {
             panic!("the engine sends on interface {ifindex}, which is no tunnel of this node");
@@ -245,7 +245,7 @@ impl Network {
             to: to.filter(|_| !lost),
             source,
             destination,
-            octets: octets.clone(),
+            octets: octets.to_vec(),
         });
         if lost {
             return;
@@ -253,7 +253,7 @@ impl Network {
         let copies = 1 + usize::from(self.rng.random_bool(self.conditions.duplicate));
         for _ in 0..copies {
             let at = self.now + self.conditions.delay;
-            self.at(at, Event::Arrival { source, destination, key: tunnel.key, octets: octets.clone() });
+            self.at(at, Event::Arrival { source, destination, key: tunnel.key, octets: octets.to_vec() });
         }
     }
 

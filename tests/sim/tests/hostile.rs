@@ -115,7 +115,7 @@ fn garbage_is_counted_and_named() {
     }
     let refused = net.node(hub).engine.stats().packets_malformed - before;
     // The internet checksum finds every single flipped bit.
-    assert_eq!(refused as usize, good.len() * 9);
+    assert_eq!(refused, good.len() as u64 * 9);
     assert!(matches!(net.node(hub).notices.last().unwrap().1, Notice::PacketRefused { .. }));
     assert_eq!(net.node(hub).fib.neighbours.len(), 2);
 }

@@ -129,7 +129,7 @@ impl Engine {
         self.now = self.now.max(now);
         match input {
             Input::Configure { name, config } => self.on_configure(&name, *config),
-            Input::Link(link) => self.on_link(link),
+            Input::Link(link) => self.on_link(&link),
             Input::LinkDeleted { ifindex } => self.on_link_deleted(ifindex),
             Input::AddressAdded { ifindex, address, secondary } => {
                 self.on_address(ifindex, address, Some(secondary));

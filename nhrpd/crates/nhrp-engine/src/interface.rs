@@ -141,7 +141,7 @@ impl Engine {
         self.forget_if_unused(id);
     }
 
-    pub(crate) fn on_link(&mut self, link: Link) {
+    pub(crate) fn on_link(&mut self, link: &Link) {
         // A name that moved to another index: the old index is another interface now, or none.
         let former = self.by_name.get(&link.name).and_then(|id| self.interfaces.get(id.key()));
         if let Some(former) = former.map(|i| i.ifindex).filter(|former| *former != link.ifindex) {

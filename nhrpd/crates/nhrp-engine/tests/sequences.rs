@@ -378,7 +378,7 @@ impl Driver {
     }
 
     fn check(&self) {
-        let [cache, _, resolutions, ..] = self.engine.sizes();
+        let [cache, shortcuts, resolutions, ..] = self.engine.sizes();
         assert!(cache <= LIMITS.max_cache_entries + CONFIGURED, "{cache} cache entries");
         assert!(resolutions <= LIMITS.max_resolutions, "{resolutions} resolutions");
         let mut wanted: Vec<_> = self.engine.routes().collect();
@@ -389,10 +389,11 @@ impl Driver {
         let there: Vec<_> = self.neighbours.values().map(|n| (n.ifindex, n.protocol, n.nbma)).collect();
         assert_eq!(wanted, there, "neighbours");
         for afi in [Afi::Ip, Afi::Ipv6] {
-            self.engine.nhs_view(afi);
-            self.engine.shortcut_view(afi);
+            assert!(self.engine.shortcut_view(afi).len() <= shortcuts + resolutions);
+            assert!(self.engine.nhs_view(afi).len() <= 16 * NAMES.len());
         }
-        self.engine.nbma_pairs();
+        let pairs = self.engine.nbma_pairs();
+        assert!(pairs.windows(2).all(|w| w[0] < w[1]), "sorted, without repetition: {pairs:?}");
     }
 
     fn deadline(&mut self) {
