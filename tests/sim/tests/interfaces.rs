@@ -57,7 +57,7 @@ fn own_nbma_address_is_gre_local_then_tunnel_source_then_the_link() {
     assert_eq!(own_nbma(&net, spoke), Some(ip("172.16.0.2")), "a fixed local address wins");
     let bound = net.node(spoke).others.iter().any(|(_, o)| matches!(o, Output::BindGre { link: 5, .. }));
     assert!(bound, "the tunnel is bound to its source interface");
-    net.input(spoke, gre(None, Some(5)));
+    net.input(spoke, gre(Some("0.0.0.0"), Some(5)));
     assert_eq!(own_nbma(&net, spoke), Some(ip("198.51.100.2")));
     net.configure(spoke, |c| c.tunnel_source = None);
     net.input(spoke, gre(None, Some(UNDERLAY)));

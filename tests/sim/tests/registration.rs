@@ -125,6 +125,8 @@ fn a_client_that_goes_silent_expires_with_its_holding_time() {
     let hub = net.add_router(Router::hub(1));
     let spoke = net.add_router(Router::spoke(2, 1));
     net.run_for(secs(1));
+    // Renewed at 20, 40, 60 and 80 s.
+    net.run_for(secs(80));
     net.node_mut(spoke).online = false;
     net.run_for(secs(58));
     assert!(nbma_of(&net, hub, "10.255.0.2").is_some());
@@ -240,6 +242,24 @@ fn hubs_that_share_a_name_register_with_each_other_and_not_with_themselves() {
 }
 
 #[test]
+fn a_hub_that_takes_over_the_address_of_its_server_does_not_register_with_itself() {
+    let mut net = Network::new(1);
+    let mut router = Router::spoke(2, 1);
+    router.nbma = ip("172.16.0.9");
+    let node = net.add_router(router);
+    net.run_for(secs(1));
+    assert_eq!(net.node(node).engine.nhs_view(Afi::Ip)[0].nbma, Some(ip("172.16.0.1")));
+    let local = Some("172.16.0.1".parse().unwrap());
+    net.input(node, Input::Gre { ifindex: Router::TUNNEL, local, link: Some(2) });
+    assert_eq!(net.node(node).engine.nhs_view(Afi::Ip)[0].nbma, None);
+    assert_eq!(net.node(node).engine.next_deadline(), None);
+    // And back.
+    let local = Some("172.16.0.9".parse().unwrap());
+    net.input(node, Input::Gre { ifindex: Router::TUNNEL, local, link: Some(2) });
+    assert_eq!(net.node(node).engine.nhs_view(Afi::Ip)[0].nbma, Some(ip("172.16.0.1")));
+}
+
+#[test]
 fn precedence_static_beats_what_is_learned() {
     let mut net = Network::new(1);
     let mut router = Router::hub(1);
@@ -307,6 +327,7 @@ fn different_passwords_make_no_storm_and_retries_back_off() {
         let requests = net.sent(spoke, RegistrationRequest, Instant::ZERO).len();
         if hub_password.is_none() {
             // The hub takes what it does not check, and echoes the password: FRR does so as well.
+            assert!(registered(&net, spoke) && requests == 7, "renewed every 20 s: {requests}");
             continue;
         }
         assert_eq!(requests, 7, "0, 1, 3, 7, 15, 31, 63 s: {hub_password:?} {spoke_password:?}");

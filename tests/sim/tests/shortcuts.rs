@@ -212,6 +212,11 @@ fn clear_removes_shortcuts_or_everything_learned() {
     net.run_for(secs(2));
     assert_eq!(shortcuts(&net, two).len(), 1);
 
+    // The peers go, and with them what lies behind them.
+    net.input(two, Input::Clear(ClearWhat::Cache));
+    assert!(shortcuts(&net, two).is_empty());
+    assert_eq!(net.node(two).fib.nhrp.len(), 1, "the hub's");
+
     net.input(hub, Input::Clear(ClearWhat::Cache));
     assert!(net.node(hub).fib.neighbours.is_empty());
     net.run_for(secs(21));
@@ -246,7 +251,8 @@ fn a_route_takes_only_the_shortcut_that_it_concerns() {
     assert_eq!(shortcuts(&net, two).len(), 2);
     // The hub is away and so is its cache entry: still no reason.
     net.node_mut(hub).online = false;
-    net.run_for(secs(45));
+    net.run_for(secs(54));
+    assert!(!net.node(two).fib.neighbours.contains_key(&(Router::TUNNEL, ip("10.255.0.1"))));
     net.add_route(two, "0.0.0.0/0", Some("172.16.0.253"), 2);
     assert_eq!(shortcuts(&net, two).len(), 2);
     // Withdrawn.

@@ -137,6 +137,8 @@ impl Engine {
             Input::AddressDeleted { ifindex, address } => self.on_address(ifindex, address, None),
             Input::Gre { ifindex, local, link } => self.on_gre(ifindex, local, link),
             Input::RouteAdded { prefix, gateway, ifindex } => {
+                // zebra says "none" as the unspecified address.
+                let gateway = gateway.filter(|gateway| !gateway.is_unspecified());
                 self.on_route_added(prefix, RibEntry { gateway, ifindex });
             }
             Input::RouteDeleted { prefix } => self.on_route_deleted(prefix),
@@ -222,7 +224,12 @@ impl Engine {
     pub(crate) fn send(&mut self, interface: InterfaceId, destination: IpAddr, mut packet: Packet) {
         let Some(i) = self.interfaces.get(interface.key()) else { return };
         let ifindex = i.ifindex;
-        packet.extensions.retain(|e| !matches!(e.body, ExtensionBody::Authentication { .. }));
+        // A server that asks for no password echoes the client's, which is what FRR's clients with one wait for.
+        let echo =
+            i.config.authentication.is_none() && matches!(packet.message, Message::RegistrationReply(_));
+        if !echo {
+            packet.extensions.retain(|e| !matches!(e.body, ExtensionBody::Authentication { .. }));
+        }
         if let Some((_, password)) = &i.config.authentication {
             packet.extensions.push(Extension::cisco_authentication(password.as_bytes()));
         }

@@ -191,7 +191,8 @@ impl Engine {
     pub(crate) fn on_gre(&mut self, ifindex: u32, local: Option<Ipv4Addr>, link: Option<u32>) {
         let Some(id) = self.interface_by_index(ifindex) else { return };
         if let Some(interface) = self.interfaces.get_mut(id.key()) {
-            interface.gre_local = local;
+            // The kernel says "not fixed" as 0.0.0.0.
+            interface.gre_local = local.filter(|local| !local.is_unspecified());
             interface.gre_link = link;
         }
         self.bind_tunnel_source(id);
@@ -366,6 +367,10 @@ impl Engine {
             self.install_all_of(id, afi, should_run);
         }
         self.sync_maps(id, afi);
+        if should_run && nbma_changed {
+            // Which addresses of a name are ours has changed.
+            self.resolve_all_nhs(id, afi);
+        }
         if should_run && (nbma_changed || old_protocol != protocol) {
             self.register_now(id, afi);
         }

@@ -134,6 +134,13 @@ impl Engine {
         self.push(Output::Resolve { token, name });
     }
 
+    pub(crate) fn resolve_all_nhs(&mut self, interface: InterfaceId, afi: Afi) {
+        let lines = self.interfaces.get(interface.key()).map(|i| i.family(afi).nhs.clone());
+        for id in lines.unwrap_or_default() {
+            self.resolve_nhs(id);
+        }
+    }
+
     pub(crate) fn on_nhs_timer(&mut self, id: NhsId) {
         if let Some(nhs) = self.nhs.get_mut(id.key()) {
             nhs.timer = None;

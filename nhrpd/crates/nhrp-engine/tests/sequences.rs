@@ -28,14 +28,15 @@ enum Step {
     Input(Input),
     Wait(u64),
     Deadline,
-    /// Answers one of the last packets sent: which, as what, with what entry, from where.
+    /// Answers one of the last packets sent: which, as what, with what entry; from elsewhere than where it was sent.
     Answer {
         which: usize,
         how: Answer,
         cie: Cie,
-        from: IpAddr,
-        ifindex: u32,
+        elsewhere: Option<(u32, IpAddr)>,
     },
+    /// The hub tells of a better way to an address.
+    Indicate(IpAddr),
     /// Answers one of the last questions for a name.
     Resolved {
         which: usize,
@@ -230,11 +231,11 @@ fn input() -> impl Strategy<Value = Input> {
     let clear =
         select(vec![ClearWhat::Cache, ClearWhat::Shortcuts(Afi::Ip), ClearWhat::Shortcuts(Afi::Ipv6)]);
     prop_oneof![
-        4 => configure,
-        2 => link,
+        2 => configure,
+        1 => link,
         2 => address,
         1 => gre,
-        3 => route,
+        4 => route,
         2 => prefix().prop_map(|prefix| Input::RouteDeleted { prefix }),
         2 => neighbour,
         12 => (ifindex(), nbma(), packet())
@@ -254,22 +255,38 @@ fn step() -> impl Strategy<Value = Step> {
         1 => select(vec![1u16, 6, 11, 15]).prop_map(Answer::Error),
         1 => Just(Answer::Echo),
     ];
-    let answer = (0usize..4, how, cie(), nbma(), ifindex())
-        .prop_map(|(which, how, cie, from, ifindex)| Step::Answer { which, how, cie, from, ifindex });
+    let good = (1u8..6, 0u8..6, select(vec![1u16, 5, 600]), select(vec![0u8, 24, 32])).prop_map(
+        |(nbma, protocol, holding_time, prefix_length)| Cie {
+            nbma: Some(IpAddr::V4(Ipv4Addr::new(172, 16, 0, nbma))),
+            protocol: Some(IpAddr::V4(Ipv4Addr::new(10, 255, 0, protocol))),
+            holding_time,
+            prefix_length,
+            ..Cie::default()
+        },
+    );
+    let cie = prop_oneof![3 => good, 1 => cie()];
+    let elsewhere = prop_oneof![4 => Just(None), 1 => (ifindex(), nbma()).prop_map(Some)];
+    let answer = (0usize..2, how, cie, elsewhere).prop_map(|(which, how, cie, elsewhere)| Step::Answer {
+        which,
+        how,
+        cie,
+        elsewhere,
+    });
     let addresses = prop_oneof![
         3 => proptest::collection::vec(nbma(), 0..4).prop_map(Ok),
         1 => Just(Err("no such name".to_owned())),
     ];
     prop_oneof![
-        10 => input().prop_map(Step::Input),
-        5 => answer,
+        8 => input().prop_map(Step::Input),
+        8 => answer,
+        4 => protocol().prop_map(Step::Indicate),
         1 => (0usize..2, addresses).prop_map(|(which, addresses)| Step::Resolved { which, addresses }),
         1 => select(vec![1u64, 900, 5_000, 700_000]).prop_map(Step::Wait),
         4 => Just(Step::Deadline),
     ]
 }
 
-/// A working spoke with hub and routes, so that random steps begin somewhere interesting.
+/// A working spoke with routes, about to register, so that random steps begin somewhere interesting.
 fn beginning() -> Vec<Input> {
     let link = |ifindex, name: &str, gre| {
         Input::Link(Link { ifindex, name: name.to_owned(), up: true, gre, mtu: 1500 })
@@ -312,7 +329,9 @@ struct Driver {
     now: Instant,
     routes: BTreeMap<IpNet, Route>,
     neighbours: BTreeMap<(u32, IpAddr), Neighbour>,
-    sent: Vec<Vec<u8>>,
+    sent: Vec<(u32, IpAddr, Vec<u8>)>,
+    /// Shortcuts and peers seen, so that the test knows that it tests something.
+    seen: [usize; 2],
     asked: Vec<u64>,
     /// An interface index went away together with its neighbours, as in the kernel.
     known: Vec<u32>,
@@ -326,12 +345,16 @@ impl Driver {
             routes: BTreeMap::new(),
             neighbours: BTreeMap::new(),
             sent: Vec::new(),
+            seen: [0; 2],
             asked: Vec::new(),
             known: Vec::new(),
         };
         for input in beginning() {
             driver.input(input);
         }
+        let server = Cie { protocol: Some("10.255.0.1".parse().unwrap()), ..Cie::default() };
+        driver.step(Step::Answer { which: 0, how: Answer::Reply, cie: server, elsewhere: None });
+        assert_eq!(driver.neighbours.len(), 1, "registered");
         driver
     }
 
@@ -345,10 +368,10 @@ impl Driver {
             outputs += 1;
             assert!(outputs < 2_000, "the engine does not stop talking");
             match output {
-                Output::Send { ifindex, octets, .. } => {
+                Output::Send { ifindex, destination, octets } => {
                     assert!(self.known.contains(&ifindex), "sends on an interface that never was: {ifindex}");
                     Packet::decode(&octets).expect("what is sent is well-formed");
-                    self.sent.push(octets);
+                    self.sent.push((ifindex, destination, octets));
                 }
                 Output::RouteAdd(route) => {
                     self.routes.insert(route.prefix, route);
@@ -377,8 +400,9 @@ impl Driver {
         self.check();
     }
 
-    fn check(&self) {
+    fn check(&mut self) {
         let [cache, shortcuts, resolutions, ..] = self.engine.sizes();
+        self.seen = [self.seen[0].max(shortcuts), self.seen[1].max(self.neighbours.len())];
         assert!(cache <= LIMITS.max_cache_entries + CONFIGURED, "{cache} cache entries");
         assert!(resolutions <= LIMITS.max_resolutions, "{resolutions} resolutions");
         let mut wanted: Vec<_> = self.engine.routes().collect();
@@ -389,6 +413,9 @@ impl Driver {
         let there: Vec<_> = self.neighbours.values().map(|n| (n.ifindex, n.protocol, n.nbma)).collect();
         assert_eq!(wanted, there, "neighbours");
         for afi in [Afi::Ip, Afi::Ipv6] {
+            let lost =
+                self.engine.shortcut_view(afi).into_iter().find(|s| s.kind == "dynamic" && s.via.is_none());
+            assert!(lost.is_none(), "a shortcut without its peer: {lost:?}");
             assert!(self.engine.shortcut_view(afi).len() <= shortcuts + resolutions);
             assert!(self.engine.nhs_view(afi).len() <= 16 * NAMES.len());
         }
@@ -420,11 +447,24 @@ impl Driver {
                 self.now = until;
             }
             Step::Deadline => self.deadline(),
-            Step::Answer { which, how, cie, from, ifindex } => {
-                let Some(octets) = self.sent.iter().rev().nth(which).cloned() else { return };
+            Step::Answer { which, how, cie, elsewhere } => {
+                let Some((ifindex, to, octets)) = self.sent.iter().rev().nth(which).cloned() else { return };
                 let octets = answer(&octets, how, cie);
-                // Servers answer for themselves most of the time.
-                self.input(Input::Packet { ifindex, source: from, octets });
+                let (ifindex, source) = elsewhere.unwrap_or((ifindex, to));
+                self.input(Input::Packet { ifindex, source, octets });
+            }
+            Step::Indicate(to) => {
+                let hub: IpAddr = "172.16.0.1".parse().unwrap();
+                let [from, own] =
+                    if to.is_ipv4() { ["10.2.0.1", "10.255.0.3"] } else { ["fd00:255::3", "fd00:255::3"] };
+                let message =
+                    Message::TrafficIndication { unused: 0, packet: flow(from.parse().unwrap(), to) };
+                let own = own.parse().unwrap();
+                let packet = Packet::new(hub, own, own, 1, message)
+                    .with_extension(Extension::cisco_authentication(b"secret"));
+                let mut octets = Vec::new();
+                packet.encode(&mut octets).unwrap();
+                self.input(Input::Packet { ifindex: 10, source: hub, octets });
             }
             Step::Resolved { which, addresses } => {
                 if let Some(token) = self.asked.iter().rev().nth(which).copied() {
@@ -472,12 +512,13 @@ fn answer(request: &[u8], how: Answer, cie: Cie) -> Vec<u8> {
     octets
 }
 
-fn run(steps: Vec<Step>) {
+fn run(steps: Vec<Step>) -> [usize; 2] {
     let mut driver = Driver::new();
     for step in steps {
         driver.step(step);
     }
     driver.unconfigure();
+    driver.seen
 }
 
 proptest! {
@@ -489,9 +530,22 @@ proptest! {
 }
 
 #[test]
+fn the_sequences_reach_shortcuts_and_peers() {
+    use proptest::strategy::ValueTree;
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let strategy = proptest::collection::vec(step(), 0..120);
+    let (mut with_shortcuts, mut with_peers) = (0, 0);
+    for _ in 0..100 {
+        let [shortcuts, peers] = run(strategy.new_tree(&mut runner).unwrap().current());
+        with_shortcuts += usize::from(shortcuts > 0);
+        with_peers += usize::from(peers > 1);
+    }
+    assert!(with_shortcuts >= 20 && with_peers >= 20, "{with_shortcuts} and {with_peers} of 100");
+}
+
+#[test]
 fn the_beginning_is_a_spoke_that_registers_and_asks() {
     let mut driver = Driver::new();
-    let hub: IpAddr = "172.16.0.1".parse().unwrap();
     let cie = |nbma: &str, protocol: &str| Cie {
         nbma: Some(nbma.parse().unwrap()),
         protocol: Some(protocol.parse().unwrap()),
@@ -499,17 +553,8 @@ fn the_beginning_is_a_spoke_that_registers_and_asks() {
         holding_time: 600,
         ..Cie::default()
     };
-    let reply = |cie| Step::Answer { which: 0, how: Answer::Reply, cie, from: hub, ifindex: 10 };
-    driver.step(reply(cie("172.16.0.1", "10.255.0.1")));
-    assert_eq!(driver.neighbours.len(), 1);
-    let message = Message::TrafficIndication {
-        unused: 0,
-        packet: flow("10.2.0.1".parse().unwrap(), "10.4.0.1".parse().unwrap()),
-    };
-    let packet = Packet::new(hub, "10.255.0.1".parse().unwrap(), "10.2.0.1".parse().unwrap(), 1, message);
-    let mut octets = Vec::new();
-    packet.encode(&mut octets).unwrap();
-    driver.input(Input::Packet { ifindex: 10, source: hub, octets });
+    let reply = |cie| Step::Answer { which: 0, how: Answer::Reply, cie, elsewhere: None };
+    driver.step(Step::Indicate("10.4.0.1".parse().unwrap()));
     driver.step(reply(cie("172.16.0.4", "10.255.0.4")));
     assert!(driver.routes.contains_key(&"10.4.0.0/24".parse().unwrap()));
     driver.unconfigure();
