@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::failure::Result;
+use crate::failure::{Result, ensure};
 use crate::net::{Node, Process, wait_until};
 
 /// A running capture.
@@ -23,7 +23,10 @@ impl Capture {
     /// Returns when packets are being captured.
     pub(crate) fn start(node: &Node, file: PathBuf, interface: &str, filter: &str) -> Result<Self> {
         let path = file.to_string_lossy().into_owned();
-        let mut command = vec!["tcpdump", "-n", "-U", "-s", "0", "--immediate-mode", "-Z", "root"];
+        let mut command = vec!["tcpdump", "-n", "-U", "--immediate-mode", "-Z", "root"];
+        // In immediate mode the kernel's buffer has room for buffer size divided by snap length packets:
+        // with tcpdump's defaults that is eight, and a burst of ten is lost on a slow machine.
+        command.extend(["-s", "2048", "-B", "8192"]);
         if interface == "any" {
             command.extend(["-Q", "in"]);
         }
@@ -45,9 +48,12 @@ impl Capture {
         &self.file
     }
 
-    /// Ends the capture.
+    /// Ends the capture. Fails if packets were lost, because then it proves nothing.
     pub(crate) fn stop(mut self) -> Result<PathBuf> {
         self.tcpdump.stop(Signal::SIGINT, Duration::from_secs(5))?;
-        Ok(self.file.clone())
+        let said = self.tcpdump.output();
+        let lost = said.lines().rev().find_map(|line| line.strip_suffix(" dropped by kernel"));
+        ensure!(lost.is_some_and(|lost| lost.starts_with("0 ")), "tcpdump lost packets: {lost:?}");
+        Ok(self.file)
     }
 }

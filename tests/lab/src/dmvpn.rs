@@ -20,7 +20,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use crate::capture::Capture;
-use crate::failure::{Context, Result, ensure};
+use crate::failure::{Context, Result};
 use crate::frr::Frr;
 use crate::judge::{Type, Verdict, judge};
 use crate::mix::Mix;
@@ -55,7 +55,7 @@ pub(crate) struct Dmvpn {
     pub(crate) shape: Shape,
     network: Network,
     routers: Vec<Frr>,
-    wire: Capture,
+    wire: Option<Capture>,
 }
 
 /// One row of a path trace: the router that answered, or none.
@@ -119,7 +119,7 @@ impl Dmvpn {
             router.start_nhrpd()?;
             router.load(None)
         })?;
-        Ok(Self { shape, network, routers, wire })
+        Ok(Self { shape, network, routers, wire: Some(wire) })
     }
 
     /// The names of the hub and the spokes.
@@ -135,6 +135,16 @@ impl Dmvpn {
     /// A node, `inet` included.
     pub(crate) fn node(&self, name: &str) -> Result<&Node> {
         self.network.node(name)
+    }
+
+    /// Adds a host to the transport network: its `ADDRESS/LENGTH`, and the router's address in the same network.
+    pub(crate) fn add_host(&mut self, name: &str, address: &str, gateway: &str) -> Result<Node> {
+        let node = self.network.add(name)?;
+        let length = address.split_once('/').map_or("32", |(_, length)| length);
+        let far = format!("{gateway}/{length}");
+        self.network.link((name, "eth0", address), ("inet", &format!("to-{name}"), &far))?;
+        node.sh(&format!("ip route add default via {gateway}"))?;
+        Ok(node)
     }
 
     /// FRR on a node.
@@ -198,12 +208,16 @@ impl Dmvpn {
             }
         })?;
         let suffix = format!(" via {via}");
-        let shortcuts = self.shortcuts(from)?;
-        ensure!(
-            shortcuts.iter().any(|shortcut| shortcut.ends_with(&suffix)),
-            "{from}'s kernel sends {target} to {via}, but its shortcuts are {shortcuts:?}"
-        );
-        Ok(())
+        wait_until(&format!("a shortcut{suffix} on {from}"), timeout, || match self.shortcuts(from) {
+            Ok(shortcuts) if shortcuts.iter().any(|shortcut| shortcut.ends_with(&suffix)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+    }
+
+    /// Whether the kernel of `from` sends traffic for the LAN of `to` another way than through the hub.
+    pub(crate) fn is_direct(&self, from: &str, to: &str) -> Result<bool> {
+        let route = self.node(from)?.sh(&format!("ip route get {}", lan(to)?))?;
+        Ok(route.contains("dev gre1") && !route.contains(&format!("via {}", overlay("hub")?)))
     }
 
     /// Waits until the kernel of `from` sends traffic for the LAN of `to` through the hub.
@@ -257,14 +271,15 @@ impl Dmvpn {
 
     /// Begins a new capture file, for another scenario on the same network.
     pub(crate) fn new_capture(&mut self, out: &Path) -> Result<()> {
-        let inet = self.node("inet")?.clone();
-        let next = Capture::start(&inet, out.join("wire.pcap"), "any", "ip proto 47")?;
-        std::mem::replace(&mut self.wire, next).stop().map(drop)
+        let inet = self.node("inet")?;
+        self.wire = Some(Capture::start(inet, out.join("wire.pcap"), "any", "ip proto 47")?);
+        Ok(())
     }
 
     /// What tshark makes of everything on the transport network so far, each packet once.
     pub(crate) fn wire(&self) -> Result<Verdict> {
-        judge(self.wire.file())
+        let wire = self.wire.as_ref().context(|| "nothing is being captured".to_owned())?;
+        judge(wire.file())
     }
 
     /// Time from the start of a spoke's nhrpd to the first registration reply that reached its side of
@@ -297,11 +312,12 @@ impl Dmvpn {
         self.routers.iter_mut().try_for_each(Frr::all_alive)
     }
 
-    /// The end of a scenario: every daemon alive, and on the wire at least `minimum` of each type, none
+    /// The end of the capture: every daemon alive, and on the wire at least `minimum` of each type, none
     /// malformed, none with a bad checksum.
     pub(crate) fn finish(&mut self, minimum: &[(Type, usize)]) -> Result<Verdict> {
         self.all_alive()?;
-        let wire = self.wire()?;
+        let wire = self.wire.take().context(|| "nothing is being captured".to_owned())?;
+        let wire = judge(&wire.stop()?)?;
         wire.require(minimum)?;
         Ok(wire)
     }

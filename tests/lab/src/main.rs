@@ -4,6 +4,7 @@
 //! under test ([`guest`]). Scenarios ([`scenarios`]) are Rust code over nodes, captures and the judge.
 
 mod capture;
+mod crowd;
 mod dmvpn;
 mod failure;
 mod frr;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::host::{native, uml, verbs};
+use crate::host::{native, qemu, uml, verbs};
 use crate::mix::{Kind, Mix};
 use crate::plan::Backend;
 use crate::release::Release;
@@ -54,9 +55,15 @@ enum Verb {
     /// Inside the kernel under test
     #[command(hide = true)]
     Guest,
+    /// Thousands of spokes, inside the kernel under test
+    #[command(hide = true)]
+    Crowd(crowd::Options),
     /// First process of the native back end
     #[command(hide = true)]
     NativeInit { tree: PathBuf, dir: PathBuf },
+    /// First process around QEMU
+    #[command(hide = true)]
+    QemuInit { kernel: PathBuf, initrd: PathBuf, modules: PathBuf, tree: PathBuf, dir: PathBuf },
     /// First process around User-mode Linux
     #[command(hide = true)]
     UmlInit {
@@ -124,7 +131,11 @@ fn main() -> ExitCode {
             }
         }
         Verb::Guest => guest::run(),
+        Verb::Crowd(options) => crowd::run(&options),
         Verb::NativeInit { tree, dir } => native::init(&tree, &dir),
+        Verb::QemuInit { kernel, initrd, modules, tree, dir } => {
+            qemu::init(&kernel, &initrd, &modules, &tree, &dir)
+        }
         Verb::UmlInit { cage, kernel, tree, dir, terminal } => {
             uml::init(&cage, &kernel, &tree, &dir, terminal)
         }

@@ -43,12 +43,19 @@ fn interop() -> Vec<Mix> {
 pub(crate) fn batches(names: &[String], release: Option<Release>, mix: Option<&Mix>) -> Vec<Batch> {
     let releases = release.map_or_else(|| Release::ALL.to_vec(), |release| vec![release]);
     let mixes = mix.map_or_else(interop, |mix| vec![mix.clone()]);
+    let hub_alone = |at: Release, of: &Mix| {
+        (release.is_some() || at == Release::V10_3)
+            && (mix.is_some() || [Mix::all(Kind::Frr), Mix::all(Kind::Ours)].contains(of))
+    };
     let mut batches = Vec::new();
     for mix in &mixes {
         for release in &releases {
             let in_list = |scenario: &&Scenario| match scenario.mixes {
                 Mixes::Lab => mixes.first() == Some(mix),
+                Mixes::Ours => *mix == Mix::all(Kind::Ours),
                 Mixes::Interop => true,
+                Mixes::Hub => hub_alone(*release, mix),
+                Mixes::OurHub => hub_alone(*release, mix) && mix.of("hub") == Kind::Ours,
             };
             let cases: Vec<Case> = scenarios::ALL
                 .iter()

@@ -3,11 +3,13 @@
 mod boot;
 mod build;
 mod cache;
+mod cpio;
 mod interrupt;
 mod matrix;
 mod mirror;
 pub(crate) mod native;
 mod probe;
+pub(crate) mod qemu;
 mod tools;
 mod tree;
 pub(crate) mod uml;

@@ -7,10 +7,11 @@ use std::process::{Command, Stdio};
 
 use super::boot::Console;
 use super::cache::Cache;
+use super::qemu::Qemu;
 use super::tools::Uml;
 use super::tree::{Tree, tree};
-use super::{native, tools, uml};
-use crate::failure::{Result, fail};
+use super::{native, qemu, tools, uml};
+use crate::failure::Result;
 use crate::plan::Backend;
 use crate::release::Release;
 
@@ -19,6 +20,8 @@ use crate::release::Release;
 pub(crate) enum Machine {
     /// Namespaces of the running kernel.
     Native,
+    /// A virtual machine.
+    Qemu(Qemu),
     /// User-mode Linux.
     Uml {
         /// The kernel.
@@ -43,7 +46,7 @@ impl Machine {
                 let kernel = tools::uml(cache)?;
                 Ok(Self::Uml { kernel, cage: tree(cache, Release::V10_3)? })
             }
-            Backend::Qemu => fail!("the qemu back end is not there yet: use uml or native"),
+            Backend::Qemu => Ok(Self::Qemu(qemu::parts(cache, &tree(cache, Release::V10_3)?)?)),
         }
     }
 
@@ -51,6 +54,7 @@ impl Machine {
     pub(crate) fn backend(&self) -> Backend {
         match self {
             Self::Native => Backend::Native,
+            Self::Qemu(_) => Backend::Qemu,
             Self::Uml { .. } => Backend::Uml,
         }
     }
@@ -59,6 +63,7 @@ impl Machine {
     pub(crate) fn command(&self, tree: &Tree, dir: &Path, console: Console) -> Result<Prepared> {
         match self {
             Self::Native => native::command(tree, dir),
+            Self::Qemu(parts) => qemu::command(parts, tree, dir),
             Self::Uml { kernel, cage } => uml::command(kernel, cage, tree, dir, console),
         }
     }

@@ -80,8 +80,18 @@ pub(crate) fn unpacked(cache: &Cache, package: &str, suite: Option<&str>) -> Res
             .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
             .context(|| format!("apt-get downloaded no {package}"))?;
         run_logged(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(partial), &log)?;
+        run_logged(Command::new("dpkg-deb").arg("-e").arg(&deb).arg(partial.join("DEBIAN")), &log)?;
         fs::remove_file(&deb).context(|| format!("removing {}", deb.display()))
     })
+}
+
+/// The `Depends` field of a package that has no other content worth unpacking.
+pub(crate) fn dependencies(cache: &Cache, package: &str, suite: &str) -> Result<String> {
+    let root = unpacked(cache, package, Some(suite))?;
+    let control = root.join("DEBIAN/control");
+    let text = fs::read_to_string(&control).context(|| format!("reading {}", control.display()))?;
+    let depends = text.lines().find_map(|line| line.strip_prefix("Depends: "));
+    depends.map(str::to_owned).context(|| format!("{package} depends on nothing"))
 }
 
 /// Options that keep apt to lists of its own in a directory, away from the host's.

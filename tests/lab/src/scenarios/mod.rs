@@ -10,8 +10,11 @@ mod redirect;
 mod registration;
 mod renewal;
 mod restart_hub;
+mod restart_keeps_neighbours;
 mod restart_spoke;
 mod shortcut;
+mod three_thousand_spokes;
+mod started_by_frrs_scripts;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -40,8 +43,14 @@ pub(crate) struct Scenario {
 pub(crate) enum Mixes {
     /// It concerns the lab itself: once per release, whatever the daemons.
     Lab,
+    /// How this project's daemon conducts itself: once per release, with ours on every node.
+    Ours,
     /// The interoperation matrix: FRR alone and every mix of FRR's and ours, with every release.
     Interop,
+    /// A hub under load, with no other nhrpd: FRR's alone and ours alone, with FRR 10.3 unless another is asked for.
+    Hub,
+    /// The same for what only ours does.
+    OurHub,
 }
 
 /// What a scenario gets.
@@ -56,6 +65,10 @@ pub(crate) struct Lab {
 
 const fn interop(name: &'static str, about: &'static str, run: fn(&mut Lab) -> Result<()>) -> Scenario {
     Scenario { name, about, mixes: Mixes::Interop, limit: Duration::from_secs(120), run }
+}
+
+const fn conduct(name: &'static str, about: &'static str, run: fn(&mut Lab) -> Result<()>) -> Scenario {
+    Scenario { name, about, mixes: Mixes::Ours, limit: Duration::from_secs(240), run }
 }
 
 /// All scenarios, in the order in which they are run.
@@ -104,6 +117,25 @@ pub(crate) const ALL: &[Scenario] = &[
         restart_spoke::run,
     ),
     interop("restart_hub", "a restarted hub is registered with again by both spokes", restart_hub::run),
+    Scenario {
+        name: "three_thousand_spokes",
+        about: "default sysctls, 3,000 spokes, 90 s idle: our hub reaches every one, a hub with FRR's nhrpd next to none",
+        mixes: Mixes::Hub,
+        limit: Duration::from_secs(420),
+        run: three_thousand_spokes::run,
+    },
+    Scenario {
+        name: "restart_keeps_neighbours",
+        about: "neighbours outlive a killed nhrpd, are adopted and repaired, and go at a clean stop",
+        mixes: Mixes::OurHub,
+        limit: Duration::from_secs(180),
+        run: restart_keeps_neighbours::run,
+    },
+    conduct(
+        "started_by_frrs_scripts",
+        "frrinit.sh and watchfrr start, watch, restart and stop this daemon as they do FRR's",
+        started_by_frrs_scripts::run,
+    ),
 ];
 
 /// The scenario of this name.

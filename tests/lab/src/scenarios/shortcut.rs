@@ -6,6 +6,7 @@ use super::{HOLDTIME, Lab, RESOLVE};
 use crate::dmvpn::{Dmvpn, lan, nbma, overlay};
 use crate::failure::{Context, Result, ensure};
 use crate::judge::{Nhrp, Type};
+use crate::net::wait_until;
 
 pub(super) fn run(lab: &mut Lab) -> Result<()> {
     let mut dmvpn = lab.registered()?;
@@ -49,9 +50,15 @@ fn is_about(reply: &Nhrp, requester: &str) -> bool {
 fn covers_lan(dmvpn: &mut Dmvpn, from: &str, to: &str) -> Result<()> {
     let [a, b, c, _] = lan(to)?.octets();
     let expected = format!("{a}.{b}.{c}.0/24 via {}", overlay(to)?);
-    let shortcuts = dmvpn.shortcuts(from)?;
-    ensure!(shortcuts.contains(&expected), "{from} has the shortcuts {shortcuts:?}, not {expected}");
-    let routes = dmvpn.node(from)?.sh(&format!("ip route show {a}.{b}.{c}.0/24"))?;
-    ensure!(routes.contains(&format!("via {}", overlay(to)?)), "the kernel of {from} has {routes:?}");
-    Ok(())
+    wait_until(&format!("the shortcut {expected} on {from}"), RESOLVE, || match dmvpn.shortcuts(from) {
+        Ok(shortcuts) if shortcuts.contains(&expected) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })?;
+    let via = format!("via {}", overlay(to)?);
+    wait_until(&format!("the shortcut to {to}'s LAN in the kernel of {from}"), RESOLVE, || {
+        match dmvpn.node(from).and_then(|node| node.sh(&format!("ip route show {a}.{b}.{c}.0/24"))) {
+            Ok(routes) if routes.contains(&via) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
 }

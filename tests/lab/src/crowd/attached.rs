@@ -1,0 +1,64 @@
+//! A crowd in a scenario's network.
+//!
+//! Owns the node `crowd`. Never asserts what a scenario is about.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use super::spokes::Spokes;
+use crate::dmvpn::{Dmvpn, nbma, overlay};
+use crate::failure::Result;
+use crate::net::{Process, wait_until};
+
+/// Network that holds every NBMA address of a crowd.
+const NBMA_NETWORK: &str = "198.18.0.0/15";
+
+/// The crowd's own address in the transport network, and the router's towards it.
+const ADDRESS: &str = "192.0.2.254/30";
+const GATEWAY: &str = "192.0.2.253";
+
+/// A running crowd.
+#[derive(Debug)]
+pub(crate) struct Crowd {
+    spokes: Spokes,
+    process: Process,
+}
+
+impl Crowd {
+    /// Adds the node `crowd` to a network and lets so many spokes register with the hub.
+    pub(crate) fn start(dmvpn: &mut Dmvpn, count: u32) -> Result<Self> {
+        let spokes = Spokes { count, nbma: [198, 18, 0, 1].into(), overlay: [10, 254, 0, 1].into() };
+        let node = dmvpn.add_host("crowd", ADDRESS, GATEWAY)?;
+        node.sh(&format!("ip route add local {NBMA_NETWORK} dev lo"))?;
+        let address = ADDRESS.split('/').next().unwrap_or_default();
+        dmvpn.node("inet")?.sh(&format!("ip route add {NBMA_NETWORK} via {address}"))?;
+        let words = [
+            "/lab/bin/lab".to_owned(),
+            "crowd".to_owned(),
+            format!("--spokes={count}"),
+            format!("--nbma={}", spokes.nbma),
+            format!("--overlay={}", spokes.overlay),
+            format!("--hub-nbma={}", nbma("hub")?),
+            format!("--hub={}", overlay("hub")?),
+        ];
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let process = node.spawn("crowd", &words)?;
+        Ok(Self { spokes, process })
+    }
+
+    /// Waits until every spoke has its answer; returns the generator's line about it.
+    pub(crate) fn wait_complete(&mut self, timeout: Duration) -> Result<String> {
+        wait_until("every spoke to be answered", timeout, || {
+            let said = self.process.output();
+            if let Some(line) = said.lines().find(|line| line.starts_with("round 1 complete")) {
+                return Ok(line.to_owned());
+            }
+            Err(format!("{} {}", said.lines().last().unwrap_or_default(), self.process.ended().unwrap_or_default()))
+        })
+    }
+
+    /// Overlay addresses of some spokes, spread over all.
+    pub(crate) fn sample(&self, size: u32) -> Vec<Ipv4Addr> {
+        self.spokes.sample(size).into_iter().map(|spoke| self.spokes.overlay(spoke)).collect()
+    }
+}

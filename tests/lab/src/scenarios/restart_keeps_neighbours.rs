@@ -1,0 +1,89 @@
+//! The hub's neighbours survive its nhrpd, are adopted by the next one, and are repaired when somebody removes
+//! them; a clean stop leaves none.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::Lab;
+use crate::crowd::{Crowd, hub};
+use crate::dmvpn::{Dmvpn, Shape};
+use crate::failure::{Result, ensure};
+use crate::judge::Type;
+use crate::net::wait_until;
+
+const SPOKES: u32 = 300;
+const ALL: usize = 300;
+const SAMPLED: u32 = 40;
+
+/// Longest time until everybody is registered, on a guest that is slow and shares its processor.
+const REGISTER: Duration = Duration::from_secs(60);
+
+/// Longest time until a new nhrpd knows again what the kernel has, zebra included.
+const ADOPT: Duration = Duration::from_secs(10);
+
+/// Longest time until a removed neighbour is back.
+const REPAIR: Duration = Duration::from_secs(2);
+
+pub(super) fn run(lab: &mut Lab) -> Result<()> {
+    let mut dmvpn = lab.dmvpn(Shape { spokes: 0, holdtime: 600, redirect: false, ..Shape::default() })?;
+    let mut crowd = Crowd::start(&mut dmvpn, SPOKES)?;
+    crowd.wait_complete(REGISTER)?;
+    wait_for_neighbours(&dmvpn, "all when registered", REPAIR)?;
+
+    // Whoever removes them, by hand or wholesale.
+    let victims = crowd.sample(10);
+    let script: Vec<String> = victims.iter().map(|victim| format!("ip neigh del {victim} dev gre1")).collect();
+    dmvpn.node("hub")?.sh(&script.join("; "))?;
+    wait_for_neighbours(&dmvpn, "those deleted by hand", REPAIR)?;
+    dmvpn.node("hub")?.sh("ip neigh flush dev gre1 nud permanent")?;
+    wait_for_neighbours(&dmvpn, "those flushed", REPAIR)?;
+    let registered = dmvpn.wire()?;
+    registered.require(&[(Type::RegistrationRequest, ALL), (Type::RegistrationReply, ALL)])?;
+
+    // From here on no spoke says a word.
+    let out = lab.out().join("after");
+    std::fs::create_dir_all(&out).unwrap_or_default();
+    dmvpn.new_capture(&out)?;
+    let frr = dmvpn.frr("hub")?;
+    frr.stop_nhrpd(Signal::SIGKILL)?;
+    let left = hub::neighbours(&dmvpn)?.len();
+    ensure!(left == ALL, "{left} of {SPOKES} neighbours are left after kill -9");
+    let frr = dmvpn.frr("hub")?;
+    frr.start_nhrpd()?;
+    frr.load(Some("nhrpd"))?;
+    wait_until("the registrations to be adopted", ADOPT, || match hub::registered(&mut dmvpn) {
+        Ok(ALL) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })?;
+    wait_for_neighbours(&dmvpn, "all after the restart", REPAIR)?;
+    let sample = crowd.sample(SAMPLED);
+    wait_until("the routes of the sampled spokes", ADOPT, || {
+        let text = dmvpn.node("hub").and_then(|hub| hub.sh("ip route show dev gre1 proto nhrp"));
+        let text = text.map_err(|failure| failure.to_string())?;
+        let routes = text.lines().count();
+        if routes == ALL { Ok(()) } else { Err(format!("{routes} routes")) }
+    })?;
+    let answered = hub::answering(&dmvpn, &sample)?.len();
+    ensure!(answered == sample.len(), "{answered} of {} sampled spokes answer after the restart", sample.len());
+    let log = std::fs::read_to_string(dmvpn.node("hub")?.out().join("nhrpd.log")).unwrap_or_default();
+    let told = format!("{SPOKES} neighbours of an earlier run are kept");
+    ensure!(log.contains(&told), "nhrpd did not log {told:?}");
+    let wire = dmvpn.finish(&[])?;
+    let asked = wire.of(Type::RegistrationRequest).count();
+    ensure!(asked == 0, "{asked} registration requests since the end of the first nhrpd");
+
+    dmvpn.frr("hub")?.stop_nhrpd(Signal::SIGINT)?;
+    let left: Vec<_> = hub::neighbours(&dmvpn)?.into_iter().filter(|neighbour| neighbour.of_nhrp).collect();
+    ensure!(left.is_empty(), "{} are left after a clean stop", hub::states(&left));
+    Ok(())
+}
+
+/// Waits until there is a permanent neighbour for every spoke.
+fn wait_for_neighbours(dmvpn: &Dmvpn, what: &str, timeout: Duration) -> Result<()> {
+    wait_until(&format!("neighbours: {what}"), timeout, || {
+        let neighbours = hub::neighbours(dmvpn).map_err(|failure| failure.to_string())?;
+        let right = neighbours.iter().filter(|n| n.of_nhrp && n.state == "PERMANENT").count();
+        if right == ALL { Ok(()) } else { Err(hub::states(&neighbours)) }
+    })
+}
