@@ -53,7 +53,11 @@ impl Crowd {
             if let Some(line) = said.lines().find(|line| line.starts_with("round 1 complete")) {
                 return Ok(line.to_owned());
             }
-            Err(format!("{} {}", said.lines().last().unwrap_or_default(), self.process.ended().unwrap_or_default()))
+            Err(format!(
+                "{} {}",
+                said.lines().last().unwrap_or_default(),
+                self.process.ended().unwrap_or_default()
+            ))
         })
     }
 

@@ -127,7 +127,8 @@ impl Book {
 
     fn expire(&mut self, now: Duration) {
         while let Some((spoke, request_id, at)) = self.asked.front().copied() {
-            let open = matches!(self.get(spoke), Some(Spoke::Asked { request_id: id, .. }) if id == request_id);
+            let open =
+                matches!(self.get(spoke), Some(Spoke::Asked { request_id: id, .. }) if id == request_id);
             if open && now < at + self.timeout {
                 return;
             }
@@ -165,13 +166,9 @@ impl fmt::Display for Counts {
 pub(crate) struct Latencies(Vec<Duration>);
 
 impl Latencies {
-    /// The smallest latency that at least `percent` of all do not exceed (nearest rank).
-    pub(crate) fn percentile(&self, percent: f64) -> Option<Duration> {
-        let last = self.0.len().checked_sub(1)?;
-        let rank = (percent / 100.0 * self.0.len() as f64).ceil();
-        // A rank is positive and not larger than the number of latencies.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let rank = (rank as usize).clamp(1, last + 1);
+    /// The smallest latency that at least `permille` thousandths of all do not exceed (nearest rank).
+    pub(crate) fn permille(&self, permille: usize) -> Option<Duration> {
+        let rank = (permille * self.0.len()).div_ceil(1000).max(1);
         self.0.get(rank - 1).copied()
     }
 }
@@ -179,14 +176,14 @@ impl Latencies {
 impl fmt::Display for Latencies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let milliseconds =
-            |percent| self.percentile(percent).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e3);
+            |permille| self.permille(permille).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e3);
         write!(
             f,
             "p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, max {:.2} ms",
-            milliseconds(50.0),
-            milliseconds(99.0),
-            milliseconds(99.9),
-            milliseconds(100.0)
+            milliseconds(500),
+            milliseconds(990),
+            milliseconds(999),
+            milliseconds(1000)
         )
     }
 }
@@ -229,7 +226,7 @@ mod tests {
         assert!(book.is_complete());
         assert_eq!(book.ask(SECOND * 3), None);
         assert_eq!(book.counts(), Counts { registered: 2, refused: 0, asked: 3, unanswered: 2 });
-        assert_eq!(book.latencies().percentile(50.0), None);
+        assert_eq!(book.latencies().permille(500), None);
     }
 
     #[test]
@@ -251,8 +248,8 @@ mod tests {
     #[test]
     fn percentiles_are_by_nearest_rank() {
         let latencies = Latencies((1..=1000).map(Duration::from_millis).collect());
-        let ms = |percent| latencies.percentile(percent).unwrap().as_millis();
-        assert_eq!([ms(0.0), ms(50.0), ms(99.0), ms(99.9), ms(100.0)], [1, 500, 990, 999, 1000]);
-        assert_eq!(Latencies(Vec::new()).percentile(50.0), None);
+        let ms = |permille| latencies.permille(permille).unwrap().as_millis();
+        assert_eq!([ms(0), ms(500), ms(990), ms(999), ms(1000)], [1, 500, 990, 999, 1000]);
+        assert_eq!(Latencies(Vec::new()).permille(500), None);
     }
 }

@@ -29,8 +29,9 @@ pub(crate) fn answering(dmvpn: &Dmvpn, targets: &[Ipv4Addr]) -> Result<Vec<Ipv4A
     let mut answered = Vec::new();
     for group in targets.chunks(AT_ONCE) {
         let names = group.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-        let script =
-            format!("for target in {names}; do ping -n -c 1 -W 2 $target > /dev/null 2>&1 && echo $target & done; wait");
+        let script = format!(
+            "for target in {names}; do ping -n -c 1 -W 2 $target > /dev/null 2>&1 && echo $target & done; wait"
+        );
         let said = dmvpn.node("hub")?.sh(&script)?;
         answered.extend(said.lines().filter_map(|line| line.parse::<Ipv4Addr>().ok()));
     }
@@ -46,7 +47,10 @@ pub(crate) fn neighbours(dmvpn: &Dmvpn) -> Result<Vec<Neighbour>> {
         Some(Neighbour {
             address: row.get("dst")?.as_str()?.parse().ok()?,
             state: states.filter_map(Value::as_str).collect::<Vec<_>>().join(","),
-            of_nhrp: row.get("protocol").and_then(Value::as_str).is_some_and(|name| name == "nhrp" || name == "191"),
+            of_nhrp: row
+                .get("protocol")
+                .and_then(Value::as_str)
+                .is_some_and(|name| name == "nhrp" || name == "191"),
         })
     };
     rows.iter().map(|row| neighbour(row).context(|| format!("ip -json neigh: {row}"))).collect()

@@ -9,8 +9,8 @@
 mod attached;
 mod book;
 pub(crate) mod hub;
-mod packet;
 mod pace;
+mod packet;
 mod spokes;
 
 use std::io::Read;
@@ -187,7 +187,10 @@ impl Shared {
                 }
                 Incoming::EchoRequest { answer } => {
                     self.send(&answer);
-                    println!("echo requests answered {}", 1 + self.traffic.echoes.fetch_add(1, Ordering::Relaxed));
+                    println!(
+                        "echo requests answered {}",
+                        1 + self.traffic.echoes.fetch_add(1, Ordering::Relaxed)
+                    );
                 }
                 Incoming::Unexpected => {
                     let count = 1 + self.traffic.unexpected.fetch_add(1, Ordering::Relaxed);

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
@@ -134,10 +135,10 @@ impl Node {
         })?
     }
 
-    /// Whether a path exists as the node sees it.
-    pub(crate) fn exists(&self, path: &str) -> Result<bool> {
-        let path = path.to_owned();
-        self.within(move || Path::new(&path).exists())
+    /// Whether a process accepts connections at this Unix socket as the node sees it.
+    pub(crate) fn listens(&self, socket: &str) -> Result<bool> {
+        let socket = socket.to_owned();
+        self.within(move || UnixStream::connect(&socket).is_ok())
     }
 
     /// Runs a command to its end. Everything that is run is written to the node's `commands.log`.

@@ -13,8 +13,8 @@ mod restart_hub;
 mod restart_keeps_neighbours;
 mod restart_spoke;
 mod shortcut;
-mod three_thousand_spokes;
 mod started_by_frrs_scripts;
+mod three_thousand_spokes;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -33,7 +33,8 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
 
     // Whoever removes them, by hand or wholesale.
     let victims = crowd.sample(10);
-    let script: Vec<String> = victims.iter().map(|victim| format!("ip neigh del {victim} dev gre1")).collect();
+    let script: Vec<String> =
+        victims.iter().map(|victim| format!("ip neigh del {victim} dev gre1")).collect();
     dmvpn.node("hub")?.sh(&script.join("; "))?;
     wait_for_neighbours(&dmvpn, "those deleted by hand", REPAIR)?;
     dmvpn.node("hub")?.sh("ip neigh flush dev gre1 nud permanent")?;
@@ -65,7 +66,11 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
         if routes == ALL { Ok(()) } else { Err(format!("{routes} routes")) }
     })?;
     let answered = hub::answering(&dmvpn, &sample)?.len();
-    ensure!(answered == sample.len(), "{answered} of {} sampled spokes answer after the restart", sample.len());
+    ensure!(
+        answered == sample.len(),
+        "{answered} of {} sampled spokes answer after the restart",
+        sample.len()
+    );
     let log = std::fs::read_to_string(dmvpn.node("hub")?.out().join("nhrpd.log")).unwrap_or_default();
     let told = format!("{SPOKES} neighbours of an earlier run are kept");
     ensure!(log.contains(&told), "nhrpd did not log {told:?}");

@@ -61,7 +61,11 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
     if ours {
         for (when, neighbours) in [("at first", &early), ("later", &late)] {
             let right = neighbours.iter().filter(|n| n.of_nhrp && n.state == "PERMANENT").count();
-            ensure!(right == 3000, "{right} of {SPOKES} permanent neighbours {when}: {}", hub::states(neighbours));
+            ensure!(
+                right == 3000,
+                "{right} of {SPOKES} permanent neighbours {when}: {}",
+                hub::states(neighbours)
+            );
         }
         ensure!(answered == sample.len(), "{answered} of {} sampled spokes answer", sample.len());
     } else {
