@@ -135,6 +135,12 @@ impl Node {
         })?
     }
 
+    /// Whether a path exists as the node sees it.
+    pub(crate) fn exists(&self, path: &str) -> Result<bool> {
+        let path = path.to_owned();
+        self.within(move || Path::new(&path).exists())
+    }
+
     /// Whether a process accepts connections at this Unix socket as the node sees it.
     pub(crate) fn listens(&self, socket: &str) -> Result<bool> {
         let socket = socket.to_owned();
