@@ -94,7 +94,7 @@ fn prepare(node: &Node) -> Result<()> {
         std::fs::read_to_string("/etc/frr/daemons").context(|| "reading /etc/frr/daemons".to_owned())?;
     ensure!(daemons.contains("\nnhrpd=no"), "no line nhrpd=no in /etc/frr/daemons");
     let daemons = daemons.replace("\nnhrpd=no", "\nnhrpd=yes");
-    let patience = "-i 1 -t 5 --min-restart-interval 1 --max-restart-interval 2";
+    let patience = "-i 2 -t 6 --min-restart-interval 15 --max-restart-interval 15";
     node.write_file("/etc/frr/daemons", &format!("{daemons}\nwatchfrr_options=\"{patience}\"\n"))?;
     node.write_file("/etc/frr/frr.conf", CONFIG)?;
     node.sh("chown frr:frr /etc/frr/*; chmod 640 /etc/frr/*
