@@ -6,7 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{OpenOptionsExt, chown};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -107,6 +107,8 @@ impl PidFile {
                 path.display()
             ));
         }
+        // Readable for all whatever the umask is: watchfrr's is 027.
+        file.set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(explain)?;
         file.set_len(0).map_err(explain)?;
         file.rewind().map_err(explain)?;
         writeln!(file, "{}", std::process::id()).map_err(explain)?;
