@@ -221,6 +221,14 @@ impl Engine {
         self.routes.prefixes()
     }
 
+    /// Names of all interfaces, existing or only configured.
+    #[must_use]
+    pub fn interface_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.interfaces.iter().map(|(_, i)| i.name.clone()).collect();
+        names.sort();
+        names
+    }
+
     /// GRE interfaces.
     pub fn gre_interfaces(&self) -> impl Iterator<Item = u32> + '_ {
         self.interfaces.iter().filter(|(_, i)| i.gre && i.ifindex != 0).map(|(_, i)| i.ifindex)
