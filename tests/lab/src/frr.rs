@@ -95,6 +95,19 @@ impl Frr {
         process.stop(signal, Duration::from_secs(10))
     }
 
+    /// Ends zebra with a signal; all others stay.
+    pub(crate) fn stop_zebra(&mut self, signal: Signal) -> Result<()> {
+        ensure!(!self.others.is_empty(), "no zebra runs on {}", self.node.name());
+        self.others.remove(0).stop(signal, Duration::from_secs(10))
+    }
+
+    /// Starts a zebra that was stopped.
+    pub(crate) fn start_zebra(&mut self) -> Result<()> {
+        let zebra = self.start("/usr/lib/frr/zebra", "zebra")?;
+        self.others.insert(0, zebra);
+        Ok(())
+    }
+
     /// Writes `frr.conf`.
     pub(crate) fn write_config(&self, text: &str) -> Result<()> {
         self.node.write_file("/etc/frr/frr.conf", text)?;
