@@ -30,7 +30,7 @@ pub(crate) fn answering(dmvpn: &Dmvpn, targets: &[Ipv4Addr]) -> Result<Vec<Ipv4A
     for group in targets.chunks(AT_ONCE) {
         let names = group.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         let script = format!(
-            "for target in {names}; do ping -n -c 1 -W 2 $target > /dev/null 2>&1 && echo $target & done; wait"
+            "for target in {names}; do ping -n -c 1 -W 4 $target > /dev/null 2>&1 && echo $target & done; wait"
         );
         let said = dmvpn.node("hub")?.sh(&script)?;
         answered.extend(said.lines().filter_map(|line| line.parse::<Ipv4Addr>().ok()));

@@ -87,6 +87,17 @@ mod tests {
     }
 
     #[test]
+    fn a_hub_under_load_is_compared_with_frrs_once() {
+        let batches = batches(&["three_thousand_spokes".to_owned()], None, None);
+        let cases = batches.iter().flat_map(|batch| batch.cases.iter().map(|case| case.label(batch.release)));
+        let expected = ["frr", "ours"].map(|kind| format!("three_thousand_spokes [FRR 10.3, nhrpd {kind}]"));
+        assert_eq!(cases.collect::<Vec<_>>(), expected);
+        let name = ["restart_keeps_neighbours".to_owned()];
+        assert_eq!(super::batches(&name, Some(Release::V8_4), None).len(), 1);
+        assert!(super::batches(&name, Some(Release::V8_4), Some(&Mix::all(Kind::Frr))).is_empty());
+    }
+
+    #[test]
     fn names_select_by_any_part_of_the_line() {
         let batches = batches(&["renewal [FRR 8.4, nhrpd frr]".to_owned()], None, None);
         assert_eq!(batches.iter().map(|batch| batch.cases.len()).sum::<usize>(), 1);

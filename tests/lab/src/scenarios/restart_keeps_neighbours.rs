@@ -1,6 +1,7 @@
 //! The hub's neighbours survive its nhrpd, are adopted by the next one, and are repaired when somebody removes
 //! them; a clean stop leaves none.
 
+use std::fs;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -8,7 +9,7 @@ use nix::sys::signal::Signal;
 use super::Lab;
 use crate::crowd::{Crowd, hub};
 use crate::dmvpn::{Dmvpn, Shape};
-use crate::failure::{Result, ensure};
+use crate::failure::{Context, Result, ensure};
 use crate::judge::Type;
 use crate::net::wait_until;
 
@@ -37,14 +38,20 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
         victims.iter().map(|victim| format!("ip neigh del {victim} dev gre1")).collect();
     dmvpn.node("hub")?.sh(&script.join("; "))?;
     wait_for_neighbours(&dmvpn, "those deleted by hand", REPAIR)?;
-    dmvpn.node("hub")?.sh("ip neigh flush dev gre1 nud permanent")?;
+    // It goes round until it finds none or loses patience: what is repaired meanwhile it finds again.
+    let flush = ["ip", "-statistics", "neigh", "flush", "dev", "gre1", "nud", "permanent"];
+    let said = dmvpn.node("hub")?.run(&flush)?.stdout;
+    ensure!(
+        said.contains(&format!("deleting {SPOKES} entries")),
+        "ip neigh flush did not delete all: {said}"
+    );
     wait_for_neighbours(&dmvpn, "those flushed", REPAIR)?;
     let registered = dmvpn.wire()?;
     registered.require(&[(Type::RegistrationRequest, ALL), (Type::RegistrationReply, ALL)])?;
 
     // From here on no spoke says a word.
     let out = lab.out().join("after");
-    std::fs::create_dir_all(&out).unwrap_or_default();
+    fs::create_dir_all(&out).context(|| format!("creating {}", out.display()))?;
     dmvpn.new_capture(&out)?;
     let frr = dmvpn.frr("hub")?;
     frr.stop_nhrpd(Signal::SIGKILL)?;
@@ -71,7 +78,8 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
         "{answered} of {} sampled spokes answer after the restart",
         sample.len()
     );
-    let log = std::fs::read_to_string(dmvpn.node("hub")?.out().join("nhrpd.log")).unwrap_or_default();
+    let log = dmvpn.node("hub")?.out().join("nhrpd.log");
+    let log = fs::read_to_string(&log).context(|| format!("reading {}", log.display()))?;
     let told = format!("{SPOKES} neighbours of an earlier run are kept");
     ensure!(log.contains(&told), "nhrpd did not log {told:?}");
     let wire = dmvpn.finish(&[])?;

@@ -18,6 +18,9 @@ use crate::mix::Kind;
 const SPOKES: u32 = 3000;
 const SAMPLED: u32 = 40;
 
+/// Spokes that are pinged before the idle time; not more than at once, so that none is collected meanwhile.
+const CONTROL: usize = 8;
+
 /// Longer than the kernel keeps a neighbour that it may collect and that nobody uses.
 const IDLE: Duration = Duration::from_secs(90);
 
@@ -42,6 +45,12 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
     ensure!(registered == 3000, "the hub's nhrpd has {registered} of {SPOKES} registrations");
     let early = hub::neighbours(&dmvpn)?;
     lab.note(format!("neighbours when all were registered: {}", hub::states(&early)));
+    // Whoever is in the kernel's table can be reached, with either nhrpd: what is missing later is the neighbours.
+    let usable =
+        early.iter().filter(|neighbour| neighbour.state != "FAILED" && neighbour.state != "INCOMPLETE");
+    let control: Vec<_> = usable.map(|neighbour| neighbour.address).take(CONTROL).collect();
+    let answered = hub::answering(&dmvpn, &control)?.len();
+    ensure!(answered == CONTROL, "{answered} of {CONTROL} spokes with a neighbour entry answer");
     let after = hub::resident(&dmvpn)?;
     lab.note(format!(
         "nhrpd's memory: {} kB before, {} kB after, {} octets per peer",
