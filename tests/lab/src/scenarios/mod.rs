@@ -14,6 +14,7 @@ mod restart_keeps_neighbours;
 mod restart_spoke;
 mod shortcut;
 mod started_by_frrs_scripts;
+mod zebra_comes_and_goes;
 mod three_thousand_spokes;
 
 use std::path::{Path, PathBuf};
@@ -135,6 +136,11 @@ pub(crate) const ALL: &[Scenario] = &[
         "started_by_frrs_scripts",
         "frrinit.sh and watchfrr start, watch, restart and stop this daemon as they do FRR's",
         started_by_frrs_scripts::run,
+    ),
+    conduct(
+        "zebra_comes_and_goes",
+        "zebra late, killed, restarted, or of another release than was said: nothing learned is lost",
+        zebra_comes_and_goes::run,
     ),
 ];
 
