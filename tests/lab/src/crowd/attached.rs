@@ -25,8 +25,9 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    /// Adds the node `crowd` to a network and lets so many spokes register with the hub.
-    pub(crate) fn start(dmvpn: &mut Dmvpn, count: u32) -> Result<Self> {
+    /// Adds the node `crowd` to a network and lets so many spokes register with the hub, with more options of
+    /// `lab crowd` if need be.
+    pub(crate) fn start(dmvpn: &mut Dmvpn, count: u32, options: &[&str]) -> Result<Self> {
         let spokes = Spokes { count, nbma: [198, 18, 0, 1].into(), overlay: [10, 254, 0, 1].into() };
         let node = dmvpn.add_host("crowd", ADDRESS, GATEWAY)?;
         node.sh(&format!("ip route add local {NBMA_NETWORK} dev lo"))?;
@@ -41,16 +42,17 @@ impl Crowd {
             format!("--hub-nbma={}", nbma("hub")?),
             format!("--hub={}", overlay("hub")?),
         ];
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).chain(options.iter().copied()).collect();
         let process = node.spawn("crowd", &words)?;
         Ok(Self { spokes, process })
     }
 
-    /// Waits until every spoke has its answer; returns the generator's line about it.
-    pub(crate) fn wait_complete(&mut self, timeout: Duration) -> Result<String> {
+    /// Waits until every spoke has its answer in a round, counted from 1; returns the generator's line about it.
+    pub(crate) fn wait_complete(&mut self, round: u32, timeout: Duration) -> Result<String> {
+        let complete = format!("round {round} complete");
         wait_until("every spoke to be answered", timeout, || {
             let said = self.process.output();
-            if let Some(line) = said.lines().find(|line| line.starts_with("round 1 complete")) {
+            if let Some(line) = said.lines().find(|line| line.starts_with(&complete)) {
                 return Ok(line.to_owned());
             }
             Err(format!(

@@ -2,7 +2,7 @@
 //! them; a clean stop leaves none.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -28,8 +28,10 @@ const REPAIR: Duration = Duration::from_secs(2);
 
 pub(super) fn run(lab: &mut Lab) -> Result<()> {
     let mut dmvpn = lab.dmvpn(Shape { spokes: 0, holdtime: 600, redirect: false, ..Shape::default() })?;
-    let mut crowd = Crowd::start(&mut dmvpn, SPOKES)?;
-    crowd.wait_complete(REGISTER)?;
+    let mut crowd = Crowd::start(&mut dmvpn, SPOKES, &["--rounds=2"])?;
+    for round in 1..=2 {
+        lab.note(crowd.wait_complete(round, REGISTER)?);
+    }
     wait_for_neighbours(&dmvpn, "all when registered", REPAIR)?;
 
     // Whoever removes them, by hand or wholesale.
@@ -47,7 +49,7 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
     );
     wait_for_neighbours(&dmvpn, "those flushed", REPAIR)?;
     let registered = dmvpn.wire()?;
-    registered.require(&[(Type::RegistrationRequest, ALL), (Type::RegistrationReply, ALL)])?;
+    registered.require(&[(Type::RegistrationRequest, 2 * ALL), (Type::RegistrationReply, 2 * ALL)])?;
 
     // From here on no spoke says a word.
     let out = lab.out().join("after");
@@ -58,12 +60,14 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
     let left = hub::neighbours(&dmvpn)?.len();
     ensure!(left == ALL, "{left} of {SPOKES} neighbours are left after kill -9");
     let frr = dmvpn.frr("hub")?;
+    let started = Instant::now();
     frr.start_nhrpd()?;
     frr.load(Some("nhrpd"))?;
     wait_until("the registrations to be adopted", ADOPT, || match hub::registered(&mut dmvpn) {
         Ok(ALL) => Ok(()),
         other => Err(format!("{other:?}")),
     })?;
+    lab.note(format!("adopted {:.1} s after the start", started.elapsed().as_secs_f64()));
     wait_for_neighbours(&dmvpn, "all after the restart", REPAIR)?;
     let sample = crowd.sample(SAMPLED);
     wait_until("the routes of the sampled spokes", ADOPT, || {

@@ -38,8 +38,8 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
     thresholds_are_the_defaults(lab)?;
     let mut dmvpn = lab.dmvpn(Shape { spokes: 0, holdtime: 600, redirect: false, ..Shape::default() })?;
     let before = hub::resident(&dmvpn)?;
-    let mut crowd = Crowd::start(&mut dmvpn, SPOKES)?;
-    let complete = crowd.wait_complete(REGISTER)?;
+    let mut crowd = Crowd::start(&mut dmvpn, SPOKES, &[])?;
+    let complete = crowd.wait_complete(1, REGISTER)?;
     lab.note(complete);
     let registered = hub::registered(&mut dmvpn)?;
     ensure!(registered == 3000, "the hub's nhrpd has {registered} of {SPOKES} registrations");
