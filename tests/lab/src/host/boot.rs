@@ -205,7 +205,7 @@ pub(crate) fn boot(
             guest.end();
             return Ok(());
         }
-        if interrupted() && console != Console::Terminal {
+        if interrupted() {
             return Err(Failure::new("interrupted"));
         }
         if let Some(limits) = limits {

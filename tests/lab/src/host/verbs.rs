@@ -3,6 +3,7 @@
 //! Owns what is printed and the exit codes. Never looks inside a scenario.
 
 use std::collections::VecDeque;
+use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use super::matrix::{Batch, batches};
 use super::probe::Machine;
 use super::say;
 use super::tree::{Tree, tree};
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, ensure};
 use crate::mix::Mix;
 use crate::plan::{Backend, Outcome, Plan, Report, Task};
 use crate::release::Release;
@@ -57,6 +58,7 @@ pub(crate) fn demo(backend: Option<Backend>, release: Release, mix: Mix) -> Resu
 
 /// `cargo lab shell`.
 pub(crate) fn shell(backend: Option<Backend>, release: Release, mix: Mix) -> Result<()> {
+    ensure!(std::io::stdin().is_terminal(), "cargo lab shell needs a terminal");
     interrupt::watch()?;
     let cache = Cache::open()?;
     let programs = build::programs(mix.uses_ours())?;
