@@ -53,6 +53,9 @@ pub(crate) fn demo(backend: Option<Backend>, release: Release, mix: Mix) -> Resu
         (Err(failure), _) => failure.to_string(),
         (Ok(()), _) => format!("the guest ended without a result:\n{}", console_end(&dir.console_log())),
     };
+    if interrupt::interrupted() {
+        return Err(Failure::new(problem));
+    }
     Err(Failure::new(format!("{problem}\nlogs and captures: {}", dir.keep().display())))
 }
 
