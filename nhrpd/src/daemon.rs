@@ -47,7 +47,7 @@ pub(crate) struct Daemon {
     zebra: ZebraClient,
     zebra_side: ZebraSide,
     sockets: Sockets,
-    kernel: KernelSide,
+    pub(crate) kernel: KernelSide,
     own_neighbours: bool,
     nflog: Option<Nflog>,
     resolver: Resolver,

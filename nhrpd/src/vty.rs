@@ -74,14 +74,7 @@ impl Daemon {
                 )),
             },
             Show::Debugging => render::debugging(self.configuration.nhrp.debug),
-            Show::Memory { .. } => {
-                let [cache, shortcuts, resolutions, routes, timers] = self.engine.sizes();
-                Reply::text(format!(
-                    "--- nhrpd ---\nNHRP cache entry              : {cache}\nNHRP shortcut                 : {shortcuts}\n\
-                     NHRP resolution under way     : {resolutions}\nNHRP route                    : {routes}\n\
-                     NHRP timer                    : {timers}\n"
-                ))
-            }
+            Show::Memory { .. } => Reply::text(self.sizes_and_counters()),
             Show::Modules => {
                 Reply::text("Module information for NHRP:\n  none loaded: nhrpd is one program\n")
             }
@@ -105,6 +98,35 @@ impl Daemon {
             | Show::Who
             | Show::History => Reply::ok(),
         }
+    }
+
+    /// What is held, and what happened since the start: for `show memory`, which vtysh asks of every daemon.
+    fn sizes_and_counters(&self) -> String {
+        let [cache, shortcuts, resolutions, routes, timers] = self.engine.sizes();
+        let stats = self.engine.stats();
+        let kernel = &self.kernel;
+        let mut text = format!(
+            "--- nhrpd ---\nNHRP cache entry              : {cache}\nNHRP shortcut                 : {shortcuts}\n\
+             NHRP resolution under way     : {resolutions}\nNHRP route                    : {routes}\n\
+             NHRP timer                    : {timers}\n--- nhrpd since its start ---\n"
+        );
+        for (what, count) in [
+            ("packets received", stats.packets_received.iter().sum()),
+            ("packets sent", stats.packets_sent.iter().sum()),
+            ("packets malformed", stats.packets_malformed),
+            ("packets refused", stats.packets_refused),
+            ("authentication failures", stats.authentication_failures),
+            ("loops detected", stats.loops_detected),
+            ("errors sent", stats.errors_sent),
+            ("errors received", stats.errors_received),
+            ("indications sent", stats.indications_sent),
+            ("indications suppressed", stats.indications_suppressed),
+            ("packets the kernel refused", kernel.send_failures),
+            ("neighbours it refused", kernel.neighbour_failures),
+        ] {
+            text.push_str(&format!("{what:30}: {count}\n"));
+        }
+        text
     }
 
     fn show_nhrp(&self, afi: Afi, table: NhrpTable, json: bool) -> Reply {
