@@ -2,6 +2,8 @@
 //!
 //! Owns the table and what a scenario is given. Each scenario is a file named for what it shows.
 
+mod ask;
+mod bad_input;
 mod clear;
 mod expiry;
 mod first_direct_path;
@@ -14,8 +16,9 @@ mod restart_keeps_neighbours;
 mod restart_spoke;
 mod shortcut;
 mod started_by_frrs_scripts;
-mod zebra_comes_and_goes;
 mod three_thousand_spokes;
+mod vtysh_speaks_to_it;
+mod zebra_comes_and_goes;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -138,9 +141,19 @@ pub(crate) const ALL: &[Scenario] = &[
         started_by_frrs_scripts::run,
     ),
     conduct(
+        "vtysh_speaks_to_it",
+        "the release's vtysh gets the same answers from this daemon as from FRR's nhrpd",
+        vtysh_speaks_to_it::run,
+    ),
+    conduct(
         "zebra_comes_and_goes",
         "zebra late, killed, restarted, or of another release than was said: nothing learned is lost",
         zebra_comes_and_goes::run,
+    ),
+    conduct(
+        "bad_input",
+        "garbage from the wire and mistakes of people: a clear message each, and nothing learned is lost",
+        bad_input::run,
     ),
 ];
 

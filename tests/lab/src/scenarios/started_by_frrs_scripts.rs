@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::Lab;
+use super::ask::ask;
 use crate::failure::{Context, Result, ensure};
 use crate::net::{Network, Node, wait_until};
 use crate::release::Release;
@@ -330,30 +331,11 @@ fn write_memory(node: &Node) -> Result<()> {
             && file.ends_with("-rw-r----- frr frr\n/etc/frr/nhrpd.conf\n/etc/frr/nhrpd.conf.sav\n"),
         "nhrpd.conf is {file}"
     );
-    let startup = vty(node, "show startup-config")?;
+    let (_, startup) = ask(node, "/run/frr/nhrpd.vty", "show startup-config")?;
     ensure!(startup.contains(" ip nhrp holdtime 33\n"), "show startup-config: {startup}");
     // Back to one file for all, the one at the beginning.
     node.write_file("/etc/frr/frr.conf", CONFIG)?;
     node.sh("mv /run/vtysh.conf /etc/frr/; rm -f /etc/frr/nhrpd.conf* /etc/frr/zebra.conf* /etc/frr/staticd.conf* /etc/frr/mgmtd.conf*
          chown frr:frr /etc/frr/frr.conf; chmod 640 /etc/frr/frr.conf")
         .map(drop)
-}
-
-/// Asks nhrpd itself for what vtysh would answer.
-fn vty(node: &Node, command: &str) -> Result<String> {
-    const ASK: &str = "
-import socket, sys
-s = socket.socket(socket.AF_UNIX)
-s.settimeout(10)
-s.connect('/run/frr/nhrpd.vty')
-for line in ['enable', sys.argv[1]]:
-    s.sendall(line.encode() + b'\\0')
-    answer = b''
-    while answer[-4:-1] != bytes(3):
-        answer += s.recv(65536)
-sys.stdout.buffer.write(answer[:-4])
-";
-    let output = node.run(&["python3", "-c", ASK, command])?;
-    ensure!(output.status == 0, "{command}: {}", output.stderr);
-    Ok(output.stdout)
 }

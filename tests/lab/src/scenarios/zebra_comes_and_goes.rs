@@ -144,8 +144,15 @@ fn nhrp_prefixes(rib: &str) -> Vec<String> {
 /// nhrpd starts, and zebra only some seconds later.
 fn late(dmvpn: &mut Dmvpn, node: &str) -> Result<()> {
     let log = dmvpn.node(node)?.out().join("nhrpd.log");
+    let place = dmvpn.node(node)?.clone();
     let frr = dmvpn.frr(node)?;
     frr.stop_nhrpd(Signal::SIGTERM)?;
+    wait_until("zebra to remove the routes of the nhrpd that has gone", AGAIN, || {
+        match Kernel::of(&place) {
+            Ok(kernel) if kernel.routes.is_empty() => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })?;
     frr.stop_zebra(Signal::SIGKILL)?;
     let read = || std::fs::read_to_string(&log).context(|| format!("reading {}", log.display()));
     let before = read()?.len();

@@ -1,0 +1,250 @@
+//! The release's own vtysh gets the same answers, texts and codes from this daemon as from FRR's nhrpd.
+//!
+//! The same network lives twice, once with FRR's daemons and once with ours. In both the same lines go
+//! through vtysh, and everything that vtysh prints is compared. What may differ is written in [`masked`].
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Lab, REGISTER, RESOLVE};
+use crate::dmvpn::{Dmvpn, Shape};
+use crate::failure::{Context, Result, ensure};
+use crate::mix::{Kind, Mix};
+
+/// FRR shows a new binding as under authorisation for 10 s, whoever might be asked.
+const AUTHORISED: Duration = Duration::from_secs(12);
+
+/// Asked of a hub and a spoke, each also with ` json`.
+const TABLES: &[&str] = &[
+    "show ip nhrp",
+    "show ip nhrp cache",
+    "show ip nhrp nhs",
+    "show ip nhrp shortcut",
+    "show ip nhrp opennhrp",
+    "show ipv6 nhrp",
+    "show ipv6 nhrp nhs",
+    "show ipv6 nhrp shortcut",
+    "show dmvpn",
+];
+
+/// Lines for `vtysh -f`, which goes on after a bad one and names it with its code.
+const SETTINGS: &str = "\
+nhrp nflog-group 5
+nhrp multicast-nflog-group 6
+nhrp event socket /run/nhrp-events
+debug nhrp kernel
+interface gre1
+ ip nhrp holdtime 77
+ ip nhrp holdtime 0
+ ip nhrp holdtime 65001
+ ip nhrp holdtime
+ ip nhrp map 10.255.255.77 192.0.2.77
+ ip nhrp map 10.255.255.77 192.0.2.77
+ ip nhrp map 10.255.255.78 local
+ ip nhrp map multicast 192.0.2.79
+ ip nhrp map multicast dynamic
+ ip nhrp mtu 1360
+ ip nhrp mtu 100000
+ ip nhrp network-id 5
+ ip nhrp nhs 10.255.255.200 nbma 192.0.2.200
+ ip nhrp nhs 10.255.255.200 nbma 192.0.2.200
+ ip nhrp redirect
+ ip nhrp registration no-unique
+ ip nhrp shortcut
+ ip nhrp bogus
+ ip nhrp
+ ipv6 nhrp network-id 3
+ ipv6 nhrp holdtime 88
+ ipv6 nhrp map 2001:db8::7 192.0.2.77
+ ipv6 nhrp shortcut
+exit
+interface gre9
+ ip nhrp network-id 9
+ ip nhrp holdtime 99
+ tunnel source eth0
+ tunnel protection vici profile one fallback-profile two
+exit
+";
+
+const REMOVALS: &str = "\
+no nhrp multicast-nflog-group
+no nhrp event socket
+no debug nhrp kernel
+interface gre1
+ no ip nhrp holdtime
+ no ip nhrp map 10.255.255.78
+ no ip nhrp map 10.255.255.99
+ no ip nhrp map multicast 192.0.2.79
+ no ip nhrp map multicast 192.0.2.80
+ no ip nhrp mtu
+ no ip nhrp nhs 10.255.255.200 nbma 192.0.2.200
+ no ip nhrp nhs 10.255.255.200 nbma 192.0.2.200
+ no ip nhrp redirect
+ no ip nhrp registration no-unique
+ no ip nhrp shortcut
+ no ip nhrp bogus
+ no ipv6 nhrp holdtime
+ no ipv6 nhrp map 2001:db8::7
+ no ipv6 nhrp shortcut
+ no ipv6 nhrp network-id
+exit
+interface gre9
+ no tunnel protection
+ no tunnel source
+exit
+no interface gre9
+no nhrp nflog-group
+";
+
+/// What was done, and what vtysh or a script printed.
+#[derive(Debug, PartialEq, Eq)]
+struct Step {
+    what: String,
+    printed: String,
+}
+
+pub(super) fn run(lab: &mut Lab) -> Result<()> {
+    let theirs = transcript(lab, Kind::Frr)?;
+    let ours = transcript(lab, Kind::Ours)?;
+    ensure!(theirs.len() == ours.len(), "{} and {} steps", theirs.len(), ours.len());
+    let mut differences = Vec::new();
+    for (theirs, ours) in theirs.iter().zip(&ours) {
+        if theirs != ours {
+            differences.push(format!(
+                "{}\n--- FRR's nhrpd\n{}\n+++ this one\n{}",
+                theirs.what, theirs.printed, ours.printed
+            ));
+        }
+    }
+    lab.note(format!("{} outputs compared", ours.len()));
+    ensure!(differences.is_empty(), "{} outputs differ:\n{}", differences.len(), differences.join("\n"));
+    Ok(())
+}
+
+fn transcript(lab: &Lab, kind: Kind) -> Result<Vec<Step>> {
+    let out = lab.out().join(kind.to_string());
+    let mut dmvpn = Dmvpn::start(&out, lab.release, &Mix::all(kind), Shape::default())?;
+    dmvpn.wait_registered(REGISTER)?;
+    std::thread::sleep(AUTHORISED);
+    let mut steps = Vec::new();
+    for node in ["hub", "s1"] {
+        let mut commands: Vec<String> = TABLES.iter().map(|&command| command.to_owned()).collect();
+        commands.extend(TABLES.iter().map(|command| format!("{command} json")));
+        commands.extend(
+            ["sh ip nhrp ca", "show running-config", "show debugging nhrp", "show ip nhrp bogus"]
+                .map(String::from),
+        );
+        for command in commands {
+            steps.push(step(&dmvpn, node, &["vtysh", "-c", &command])?);
+        }
+    }
+    steps.push(step(
+        &dmvpn,
+        "s1",
+        &["vtysh", "-c", "conf t", "-c", "int gre1", "-c", "ip nhrp net 5", "-c", "do sh run"],
+    )?);
+    steps.push(step(
+        &dmvpn,
+        "s1",
+        &["vtysh", "-c", "conf t", "-c", "int gre1", "-c", "no ip nhrp map 10.9.9.9", "-c", "end"],
+    )?);
+    // FRR drops a shortcut that is not used after some seconds: it is looked at once and cleared.
+    dmvpn.ping("s1", "s2", 3, Duration::from_millis(300))?;
+    dmvpn.wait_shortcut("s1", "s2", RESOLVE)?;
+    steps.push(step(
+        &dmvpn,
+        "s1",
+        &["vtysh", "-c", "show ip nhrp shortcut", "-c", "show ip nhrp shortcut json"],
+    )?);
+    for command in ["clear ip nhrp shortcut", "clear ip nhrp shortcut", "show ip nhrp shortcut"] {
+        steps.push(step(&dmvpn, "s1", &["vtysh", "-c", command])?);
+    }
+    reload(&dmvpn, &mut steps)?;
+
+    let node = dmvpn.node("s2")?;
+    for lines in [SETTINGS, REMOVALS] {
+        node.write_file("/run/lines", lines)?;
+        steps.push(step(&dmvpn, "s2", &["vtysh", "-d", "nhrpd", "-f", "/run/lines"])?);
+        for command in ["show running-config", "show running-config nhrpd", "show debugging nhrp"] {
+            steps.push(step(&dmvpn, "s2", &["vtysh", "-c", command])?);
+        }
+    }
+    let statics = "vtysh -c 'show ip nhrp cache' | grep static";
+    steps.push(step(&dmvpn, "s2", &["sh", "-c", statics])?);
+    for topic in ["all", "common", "event", "interface", "route", "vici"] {
+        steps.push(step(
+            &dmvpn,
+            "s2",
+            &["vtysh", "-c", &format!("debug nhrp {topic}"), "-c", "show debugging nhrp"],
+        )?);
+    }
+    steps.push(step(&dmvpn, "s2", &["vtysh", "-c", "no debug nhrp all", "-c", "show debugging nhrp"])?);
+    dmvpn.all_alive()?;
+    Ok(steps)
+}
+
+/// From one configuration to another with `frr-reload.py`.
+fn reload(dmvpn: &Dmvpn, steps: &mut Vec<Step>) -> Result<()> {
+    let node = dmvpn.node("hub")?;
+    let running = node.sh("vtysh -c 'show running-config'")?;
+    let from = running.find("frr version").context(|| format!("no configuration: {running}"))?;
+    let wanted = running
+        .get(from..)
+        .unwrap_or_default()
+        .replace(" ip nhrp holdtime 30\n", " ip nhrp holdtime 40\n ip nhrp mtu 1340\n");
+    let wanted =
+        wanted.replace("nhrp nflog-group 1\n", "nhrp nflog-group 2\n").replace(" ip nhrp redirect\n", "");
+    node.write_file("/etc/frr/new.conf", &wanted)?;
+    for verb in ["--test", "--reload", "--test"] {
+        // Its own log has times in it.
+        let done = node.run(&["/usr/lib/frr/frr-reload.py", verb, "--stdout", "/etc/frr/new.conf"])?;
+        steps.push(Step { what: format!("frr-reload.py {verb}"), printed: format!("[{}]", done.status) });
+        steps.push(step(dmvpn, "hub", &["vtysh", "-c", "show running-config"])?);
+    }
+    let after = steps.last().map(|step| step.printed.as_str()).unwrap_or_default();
+    ensure!(
+        after.contains(" ip nhrp mtu 1340\n")
+            && after.contains("nhrp nflog-group 2\n")
+            && !after.contains("redirect"),
+        "frr-reload.py left {after}"
+    );
+    Ok(())
+}
+
+fn step(dmvpn: &Dmvpn, node: &str, command: &[&str]) -> Result<Step> {
+    let output = dmvpn.node(node)?.run(command)?;
+    let printed = masked(&command.join(" "), &format!("{}{}", output.stdout, output.stderr));
+    Ok(Step {
+        what: format!("{node}: {}", command.join(" ")),
+        printed: format!("{printed}[{}]", output.status),
+    })
+}
+
+/// What may differ between two runs of the very same daemon:
+/// - the order of rows that come from a hash table (all tables);
+/// - whether the kernel has asked for an entry lately (`used`, the flag `U`).
+fn masked(command: &str, text: &str) -> String {
+    let table = TABLES.iter().any(|table| command.contains(table)) || command.contains("sh ip nhrp");
+    if !table {
+        return text.to_owned();
+    }
+    // FRR up to 10.0 prints a heading before the document.
+    if command.ends_with("json")
+        && let Some(start) = text.find('{')
+        && let Some((heading, document)) = text.split_at_checked(start)
+        && let Ok(mut document) = serde_json::from_str::<Value>(document)
+    {
+        if let Some(rows) = document.get_mut("table").and_then(Value::as_array_mut) {
+            for row in rows.iter_mut().filter_map(Value::as_object_mut) {
+                row.entry("used").and_modify(|used| *used = Value::Null);
+            }
+            rows.sort_by_key(ToString::to_string);
+        }
+        return format!("{heading}{document:#}\n");
+    }
+    let mut lines: Vec<String> =
+        text.lines().map(|line| line.replace("UT", " T").trim_end().to_owned()).collect();
+    lines.sort();
+    lines.join("\n") + "\n"
+}
