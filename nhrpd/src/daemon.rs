@@ -326,7 +326,7 @@ impl Daemon {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Send { ifindex, destination, octets } => {
-                    self.kernel.queue_packet(ifindex, destination, octets)
+                    self.kernel.queue_packet(ifindex, destination, octets);
                 }
                 Output::RouteAdd(route) => self.zebra.send(zebra::route_request(&route)),
                 Output::RouteDelete { prefix } => self.zebra.send(Request::RouteDelete(prefix)),

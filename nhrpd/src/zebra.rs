@@ -52,7 +52,8 @@ impl ZebraSide {
                 return Reaction::TellAll;
             }
             Event::Disconnected { .. } => self.resync = None,
-            Event::Error(error) => tracing::error!(target: "nhrp::common", "{error}"),
+            // The client has told the operator.
+            Event::Error(_) => {}
             Event::Interface(interface) if interface.vrf == VRF_DEFAULT => {
                 if let Some(resync) = &mut self.resync {
                     resync.links.insert(interface.ifindex);
