@@ -52,8 +52,6 @@ impl ZebraSide {
                 return Reaction::TellAll;
             }
             Event::Disconnected { .. } => self.resync = None,
-            // The client has told the operator.
-            Event::Error(_) => {}
             Event::Interface(interface) if interface.vrf == VRF_DEFAULT => {
                 if let Some(resync) = &mut self.resync {
                     resync.links.insert(interface.ifindex);
@@ -111,7 +109,9 @@ impl ZebraSide {
             Event::GreUpdate(gre) => {
                 inputs.push(Input::Gre { ifindex: gre.ifindex, local: gre.local, link: gre.link_ifindex });
             }
-            Event::RouteAdded(_)
+            // Of an error the client has told the operator.
+            Event::Error(_)
+            | Event::RouteAdded(_)
             | Event::RouteDeleted(_)
             | Event::Neighbour(_)
             | Event::RouterId(_)
