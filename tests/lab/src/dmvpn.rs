@@ -20,7 +20,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use crate::capture::Capture;
-use crate::failure::{Context, Result};
+use crate::failure::{Context, Result, ensure};
 use crate::frr::Frr;
 use crate::judge::{Type, Verdict, judge};
 use crate::mix::Mix;
@@ -90,8 +90,7 @@ pub(crate) fn lan(node: &str) -> Result<Ipv4Addr> {
 }
 
 impl Dmvpn {
-    /// Makes the network and starts everything. `nhrpd` is started last on every node, right before the
-    /// configuration is loaded.
+    /// Makes the network and starts everything, with FRR's other daemons configured before `nhrpd` starts.
     pub(crate) fn start(out: &Path, release: Release, mix: &Mix, shape: Shape) -> Result<Self> {
         let mut network = Network::new(out);
         let inet = network.add("inet")?;
@@ -116,9 +115,13 @@ impl Dmvpn {
         // Every node at once: a daemon's start is mostly waiting.
         parallel(&mut routers, |router| {
             router.start_base()?;
-            router.start_nhrpd()?;
             router.load(None)
         })?;
+        // Then nhrpd, hub first and one by one: what is measured is its start, not the competition for a processor.
+        for router in &mut routers {
+            router.start_nhrpd()?;
+            router.load(Some("nhrpd"))?;
+        }
         Ok(Self { shape, network, routers, wire: Some(wire) })
     }
 
@@ -294,15 +297,25 @@ impl Dmvpn {
         Ok(Duration::from_secs_f64(reply.0.time - started))
     }
 
-    /// Time from the first packet that the hub redirected to the first one that `from` sent straight to
-    /// `to`, both LAN to LAN, by the clock of the capture.
-    pub(crate) fn time_to_direct(&self, from: &str, to: &str, wire: &Verdict) -> Result<Duration> {
-        let inner = (lan(from)?, lan(to)?);
+    /// Forgets the shortcuts between two nodes, sends a packet every 20 ms, and tells the time from the first
+    /// one, which the hub redirected, to the first one that `from` sent straight to `to`, by the clock of the capture.
+    pub(crate) fn time_to_direct(&mut self, from: &str, to: &str) -> Result<Duration> {
+        for node in [from, to] {
+            self.frr(node)?.vtysh(&["clear ip nhrp shortcut"])?;
+        }
+        self.wait_no_shortcut(from, to, Duration::from_secs(3))?;
+        self.wait_no_shortcut(to, from, Duration::from_secs(3))?;
+        // The firewall rule lets one indication a second pass.
+        std::thread::sleep(Duration::from_secs(2));
+        let since = seconds(SystemTime::now())?;
+        let received = self.ping(from, to, 60, Duration::from_millis(20))?;
+        ensure!(received >= 59, "{received} of 60 echo replies while the path became direct");
+        let (wire, inner) = (self.wire()?, (lan(from)?, lan(to)?));
         let first = wire
-            .first_carried(inner, (nbma(from)?, nbma("hub")?))
+            .first_carried(inner, (nbma(from)?, nbma("hub")?), since)
             .context(|| format!("no packet from {from} to {to} went through the hub"))?;
         let direct = wire
-            .first_carried(inner, (nbma(from)?, nbma(to)?))
+            .first_carried(inner, (nbma(from)?, nbma(to)?), since)
             .context(|| format!("no packet from {from} to {to} went the direct way"))?;
         Ok(Duration::from_secs_f64((direct.time - first.time).max(0.0)))
     }

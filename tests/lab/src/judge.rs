@@ -271,14 +271,16 @@ impl Verdict {
     }
 
     /// The first user packet between these overlay addresses that travelled between these transport
-    /// addresses.
+    /// addresses, not before `since` (seconds of the capture's clock).
     pub(crate) fn first_carried(
         &self,
         inner: (Ipv4Addr, Ipv4Addr),
         nbma: (Ipv4Addr, Ipv4Addr),
+        since: f64,
     ) -> Option<&Packet> {
         self.packets.iter().find(|packet| {
-            packet.nbma == nbma
+            packet.time >= since
+                && packet.nbma == nbma
                 && matches!(packet.payload, Payload::Ipv4(source, target) if (source, target) == inner)
         })
     }

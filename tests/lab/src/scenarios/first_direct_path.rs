@@ -20,6 +20,7 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
     let received = dmvpn.ping("s1", "s2", 5, Duration::from_millis(200))?;
     ensure!(received == 5, "{received} of 5 echo replies on the direct path");
 
+    let direct = dmvpn.time_to_direct("s1", "s2")?;
     let wire = dmvpn.finish(&[
         (Type::RegistrationRequest, 2),
         (Type::RegistrationReply, 2),
@@ -31,7 +32,6 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
         let registered = dmvpn.time_to_register(&spoke, &wire)?;
         lab.note(format!("{spoke} registered after {:.2} s", registered.as_secs_f64()));
     }
-    let direct = dmvpn.time_to_direct("s1", "s2", &wire)?;
     lab.note(format!("direct after {:.0} ms", direct.as_secs_f64() * 1e3));
     Ok(())
 }

@@ -23,8 +23,6 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
         (Type::ResolutionRequest, 2),
         (Type::ResolutionReply, 2),
     ])?;
-    let direct = dmvpn.time_to_direct("s1", "s2", &wire)?;
-    lab.note(format!("direct after {:.0} ms", direct.as_secs_f64() * 1e3));
     let reply = wire
         .of(Type::ResolutionReply)
         .find(|(packet, reply)| packet.nbma.1 == nbma("s1").unwrap_or(packet.nbma.0) && is_about(reply, "s1"))
