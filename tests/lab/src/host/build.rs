@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use super::tree::Tree;
 use crate::failure::{Context, Result, ensure};
 
 /// Counts of tests.
@@ -59,9 +60,17 @@ pub(crate) fn programs(with_nhrpd: bool) -> Result<Vec<Program>> {
     Ok(programs)
 }
 
-/// Runs `cargo test --workspace`, showing its output, and counts.
-pub(crate) fn test_workspace() -> Result<Tally> {
-    let mut child = cargo()
+/// Runs `cargo test --workspace`, showing its output, and counts. Tests that need real FRR daemons or tshark find
+/// them in `trees`.
+pub(crate) fn test_workspace(trees: &[Tree]) -> Result<Tally> {
+    let mut cargo = cargo();
+    let paths = std::env::join_paths(trees.iter().map(|tree| &tree.path))
+        .context(|| "the cache's path has a colon".to_owned())?;
+    cargo.env("NHRPD_TREES", paths);
+    if let Some(tree) = trees.first() {
+        cargo.env("NHRP_TSHARK", format!("chroot {} tshark", tree.path.display()));
+    }
+    let mut child = cargo
         .args(["test", "--workspace", "--no-fail-fast"])
         .stdout(Stdio::piped())
         .spawn()

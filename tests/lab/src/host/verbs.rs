@@ -3,7 +3,7 @@
 //! Owns what is printed and the exit codes. Never looks inside a scenario.
 
 use std::collections::VecDeque;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -85,8 +85,12 @@ pub(crate) fn prepare(backend: Option<Backend>, release: Option<Release>) -> Res
 
 /// `cargo lab list`.
 pub(crate) fn list() {
+    let mut out = std::io::stdout().lock();
     for scenario in scenarios::ALL {
-        println!("{:24} {}", scenario.name, scenario.about);
+        // A reader that has seen enough (`| head`) is no failure.
+        if writeln!(out, "{:24} {}", scenario.name, scenario.about).is_err() {
+            return;
+        }
     }
 }
 
@@ -98,12 +102,16 @@ pub(crate) fn test(
     names: &[String],
 ) -> Result<bool> {
     interrupt::watch()?;
-    let mut total = if names.is_empty() { build::test_workspace()? } else { Tally::default() };
     let batches = batches(names, release, mix);
     if batches.is_empty() {
         return Err(Failure::new(format!("no scenario is named {}: see cargo lab list", names.join(", "))));
     }
     let cache = Cache::open()?;
+    let mut total = Tally::default();
+    if names.is_empty() {
+        let trees: Result<Vec<Tree>> = Release::ALL.iter().map(|release| tree(&cache, *release)).collect();
+        total += build::test_workspace(&trees?)?;
+    }
     let ours = batches.iter().flat_map(|batch| &batch.cases).any(|case| case.mix.uses_ours());
     let programs = build::programs(ours)?;
     let machine = Machine::find(&cache, backend)?;
