@@ -27,6 +27,10 @@ const VTY_QUEUE: usize = 64;
 /// How often the kernel's neighbour table is compared with what it should be, besides after lost events.
 const COMPARE_EVERY: Duration = Duration::from_secs(300);
 
+/// How long after a new zebra's start things have settled. The other daemons try to reach it every 5 s at the longest;
+/// and it removes from the kernel what an earlier zebra has left, whereby routes announced too early may go as well.
+const SETTLE: Duration = Duration::from_secs(10);
+
 /// The running daemon.
 #[derive(Debug)]
 pub(crate) struct Daemon {
@@ -56,6 +60,7 @@ pub(crate) struct Daemon {
     /// Interfaces on which an earlier life may have left neighbours.
     to_adopt: Vec<u32>,
     compare_now: bool,
+    settle_at: Option<tokio::time::Instant>,
 }
 
 /// What woke the loop.
@@ -68,6 +73,7 @@ enum Woken {
     Resolved(Answer),
     Deadline,
     Compare,
+    Settle,
     ReopenLogs,
     Stop,
 }
@@ -99,9 +105,8 @@ impl Daemon {
     ) -> Result<Self, String> {
         let mut zebra_options = nhrp_zapi::Options::new(options.zebra_path());
         if let Some(release) = &options.zebra_release {
-            zebra_options.forced_release = Some(
-                nhrp_zapi::release_in_text(release).map_err(|e| format!("--zebra-release {release}: {e}"))?,
-            );
+            zebra_options.forced_release =
+                Some(release.parse().map_err(|e| format!("--zebra-release {release}: {e}"))?);
         }
         let hostname =
             nix::unistd::gethostname().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
@@ -133,6 +138,7 @@ impl Daemon {
             cleared: 0,
             to_adopt: Vec::new(),
             compare_now: false,
+            settle_at: None,
         })
     }
 
@@ -197,6 +203,7 @@ impl Daemon {
                 Some(request) = vty.recv() => Woken::Vty(request),
                 answer = self.resolver.next() => Woken::Resolved(answer),
                 _ = compare.tick() => Woken::Compare,
+                () = async { tokio::time::sleep_until(self.settle_at.unwrap_or(self.started)).await }, if self.settle_at.is_some() => Woken::Settle,
                 _ = reopen.recv() => Woken::ReopenLogs,
             };
             match woken {
@@ -215,6 +222,13 @@ impl Daemon {
                 }
                 Woken::Deadline => self.feed(Input::DeadlineReached),
                 Woken::Compare => self.compare_now = self.own_neighbours,
+                Woken::Settle => {
+                    self.settle_at = None;
+                    for input in self.zebra_side.settle(&self.engine) {
+                        self.feed(input);
+                    }
+                    self.announce_routes();
+                }
                 Woken::ReopenLogs => self.log.reopen(),
             }
         }
@@ -307,6 +321,11 @@ impl Daemon {
         for (ifindex, afi) in running {
             self.configure_arp(ifindex, afi);
         }
+        self.announce_routes();
+        self.settle_at = Some(tokio::time::Instant::now() + SETTLE);
+    }
+
+    fn announce_routes(&mut self) {
         for route in self.engine.routes() {
             self.zebra.send(zebra::route_request(&route));
         }

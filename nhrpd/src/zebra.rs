@@ -1,7 +1,8 @@
 //! Between zebra's messages and the engine's inputs and outputs.
 //!
 //! After each (re)connection zebra tells everything again. What it does not tell any more until it is done
-//! ([`Event::Synced`]) is gone, and only then the engine is told so: a restart of zebra costs nothing.
+//! ([`Event::Synced`]) is gone, and only then the engine is told so: a restart of zebra costs nothing. Routes are given
+//! more time, because the other daemons have to find the new zebra too before it can tell theirs.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -17,6 +18,8 @@ pub(crate) struct Resync {
     links: HashSet<u32>,
     addresses: HashSet<(u32, IpNet)>,
     routes: HashSet<IpNet>,
+    /// The dump is complete.
+    synced: bool,
 }
 
 /// Zebra's side of the translation.
@@ -121,9 +124,10 @@ impl ZebraSide {
         Reaction::Nothing
     }
 
-    /// The dump is complete: what the engine knows and zebra did not tell does not exist.
+    /// The dump is complete: links and addresses that the engine knows and zebra did not tell do not exist.
     fn sweep(&mut self, engine: &Engine, inputs: &mut Vec<Input>) {
-        let Some(seen) = self.resync.take() else { return };
+        let Some(seen) = &mut self.resync else { return };
+        seen.synced = true;
         for (ifindex, addresses) in engine.links() {
             if !seen.links.contains(&ifindex) {
                 inputs.push(Input::LinkDeleted { ifindex });
@@ -132,8 +136,14 @@ impl ZebraSide {
             let gone = addresses.filter(|a| !seen.addresses.contains(&(ifindex, *a)));
             inputs.extend(gone.map(|address| Input::AddressDeleted { ifindex, address }));
         }
+    }
+
+    /// The other daemons had time to tell zebra their routes: what it did not tell us does not exist.
+    pub(crate) fn settle(&mut self, engine: &Engine) -> Vec<Input> {
+        // zebra may have gone once more since.
+        let Some(seen) = self.resync.take_if(|seen| seen.synced) else { return Vec::new() };
         let gone = engine.known_routes().into_iter().filter(|p| !seen.routes.contains(p));
-        inputs.extend(gone.map(|prefix| Input::RouteDeleted { prefix }));
+        gone.map(|prefix| Input::RouteDeleted { prefix }).collect()
     }
 }
 
