@@ -169,6 +169,7 @@ fn late(dmvpn: &mut Dmvpn, node: &str) -> Result<()> {
     frr.load(Some("zebra"))?;
     dmvpn.wait_spoke_registered(node, REGISTER)?;
     let (from, to) = (node, "s1");
+    dmvpn.wait_no_shortcut(from, to, AGAIN)?; // staticd, too, looks for the new zebra
     dmvpn.ping(from, to, 3, Duration::from_millis(300))?;
     dmvpn.wait_shortcut(from, to, AGAIN)?;
     let rib = dmvpn.frr(node)?.vtysh(&["show ip route nhrp"])?;
