@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use super::{Lab, REGISTER, RESOLVE};
 use crate::dmvpn::{Dmvpn, Shape, lan, overlay, text};
-use crate::failure::{Context, Failure, Result, ensure};
+use crate::failure::{Context, Result, ensure};
 use crate::judge::Type;
 use crate::net::{Node, wait_until};
 use crate::release::Release;
@@ -116,7 +116,7 @@ fn killed_and_restarted(dmvpn: &mut Dmvpn, node: &str) -> Result<Duration> {
     })?;
     let took = started.elapsed();
     wait_until(&format!("{node}'s kernel to be as before"), AGAIN, || {
-        match Kernel::of(dmvpn.node(node).map_err(say)?) {
+        match dmvpn.node(node).and_then(Kernel::of) {
             Ok(now) if now == kernel => Ok(()),
             other => Err(format!("{other:?} instead of {kernel:?}")),
         }
@@ -126,10 +126,6 @@ fn killed_and_restarted(dmvpn: &mut Dmvpn, node: &str) -> Result<Duration> {
     let received = dmvpn.ping("s1", "s2", 5, Duration::from_millis(300))?;
     ensure!(received == 5, "{received} of 5 echo replies after zebra's restart on {node}");
     Ok(took)
-}
-
-fn say(failure: Failure) -> String {
-    failure.to_string()
 }
 
 /// The prefixes of `show ip route nhrp`, `N>* 10.2.0.0/24 [10/0] via …`.
