@@ -142,6 +142,7 @@ async fn a_logged_packet_comes_at_once() {
     }
     let (a, _b) = joined_pair().unwrap();
     if let Err(error) = nflog_rule(&a, "OUTPUT", "udp", 5) {
+        assert!(std::env::var_os("CI").is_none(), "no firewall rule possible: {error}");
         eprintln!("SKIPPED {name}: no firewall rule possible: {error}. Install iptables or nftables");
         return;
     }

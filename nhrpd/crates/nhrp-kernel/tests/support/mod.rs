@@ -112,6 +112,14 @@ pub fn nflog_rule(namespace: &Namespace, chain: &str, protocol: &str, group: u16
             Err(error) => complaints.push(error),
         }
     }
+    // The lab names root file systems that have one.
+    let trees = std::env::var("NHRPD_TREES").unwrap_or_default();
+    for tree in trees.split(':').filter(|tree| !tree.is_empty()) {
+        match namespace.enter(|| run("chroot", &format!("{tree} iptables-nft {rule}"))) {
+            Ok(_) => return Ok(()),
+            Err(error) => complaints.push(error),
+        }
+    }
     let chain = chain.to_lowercase();
     let nft = [
         "add table ip t".to_owned(),
