@@ -349,9 +349,9 @@ impl ZebraClient {
         let socket = self.options.socket.display();
         let text = match error.kind() {
             // A socket that is missing and one left behind by a dead zebra are the same to the operator.
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => format!(
-                "no zebra listens at {socket}; start zebra, or name its socket with -z; trying on"
-            ),
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                format!("no zebra listens at {socket}; start zebra, or name its socket with -z; trying on")
+            }
             io::ErrorKind::PermissionDenied => format!(
                 "zebra's socket {socket} may not be opened ({error}); run as its owner (user frr) or root; trying on"
             ),
