@@ -191,8 +191,8 @@ impl Daemon {
             self.carry_out().await;
             let deadline =
                 self.engine.next_deadline().map(|at| self.started + Duration::from_micros(at.as_micros()));
+            // In no fixed order: a flood from one side must not keep the loop from another's.
             let woken = tokio::select! {
-                biased;
                 _ = term.recv() => Woken::Stop,
                 _ = int.recv() => Woken::Stop,
                 event = self.zebra.next() => Woken::Zebra(event),

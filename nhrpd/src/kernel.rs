@@ -9,20 +9,13 @@ use std::net::IpAddr;
 use nhrp_engine::{Engine, Input, Neighbour, NeighbourEvent as Told, NeighbourState};
 use nhrp_kernel::link::Links;
 use nhrp_kernel::neighbour::{
-    KernelNeighbour, NeighbourEntry, NeighbourEvent, NeighbourKind, Neighbours, PROTOCOL_NHRP, reconcile,
+    KernelNeighbour, NeighbourEntry, NeighbourEvent, NeighbourKind, Neighbours, PROTOCOL_NHRP, nud, reconcile,
 };
 use nhrp_kernel::nflog::{Nflog, NflogOptions};
 use nhrp_kernel::packet_socket::{ETHERTYPE_NHRP, OutgoingPacket, PacketSocket, PacketSocketOptions};
 use nhrp_kernel::sysctl::Sysctl;
 
 use crate::process::with_file_rights;
-
-const NUD_INCOMPLETE: u16 = 0x01;
-const NUD_STALE: u16 = 0x04;
-const NUD_DELAY: u16 = 0x08;
-const NUD_PROBE: u16 = 0x10;
-const NUD_FAILED: u16 = 0x20;
-const NUD_PERMANENT: u16 = 0x80;
 
 /// Sockets that need root to be opened.
 #[derive(Debug)]
@@ -236,7 +229,7 @@ impl KernelSide {
                 continue;
             }
             match old.nbma {
-                Some(nbma) if old.state & NUD_PERMANENT != 0 => {
+                Some(nbma) if old.state & nud::PERMANENT != 0 => {
                     inputs.push(Input::Adopted { ifindex, protocol: old.address, nbma });
                 }
                 _ => self.queue_delete(ifindex, old.address),
@@ -302,7 +295,7 @@ pub(crate) fn neighbour_input(engine: &Engine, event: &NeighbourEvent) -> Option
     let (told, entry): (Told, &KernelNeighbour) = match event {
         NeighbourEvent::Overrun => return None,
         NeighbourEvent::Deleted(entry) => (Told::Lost, entry),
-        NeighbourEvent::WhoHas(entry) if entry.state == NUD_INCOMPLETE => (Told::Wanted, entry),
+        NeighbourEvent::WhoHas(entry) if entry.state == nud::INCOMPLETE => (Told::Wanted, entry),
         NeighbourEvent::WhoHas(entry) => (Told::Probe, entry),
         NeighbourEvent::Changed(entry) => (judge(engine, entry)?, entry),
     };
@@ -314,15 +307,15 @@ pub(crate) fn neighbour_input(engine: &Engine, event: &NeighbourEvent) -> Option
 fn judge(engine: &Engine, entry: &KernelNeighbour) -> Option<Told> {
     let wanted = engine.neighbour(entry.ifindex, entry.address)?;
     match entry.state {
-        NUD_INCOMPLETE => Some(Told::Wanted),
-        NUD_FAILED => Some(Told::Lost),
+        nud::INCOMPLETE => Some(Told::Wanted),
+        nud::FAILED => Some(Told::Lost),
         _ if entry.nbma.is_some_and(|nbma| nbma != wanted.nbma) => Some(Told::Lost),
         _ if wanted.state == NeighbourState::Permanent => {
             // Somebody replaced it by an entry that ages.
-            (entry.state & NUD_PERMANENT == 0).then_some(Told::Lost)
+            (entry.state & nud::PERMANENT == 0).then_some(Told::Lost)
         }
-        NUD_PROBE | NUD_DELAY => Some(Told::Probe),
-        NUD_STALE => Some(Told::Stale),
+        nud::PROBE | nud::DELAY => Some(Told::Probe),
+        nud::STALE => Some(Told::Stale),
         _ => None,
     }
 }

@@ -176,24 +176,50 @@ impl Engine {
         if afi_of(gateway) != afi {
             return;
         }
-        // Behind NAT the peer's claimed address is of no use: the extension knows the outer one, or the packet
-        // itself does, if it did not come through one of our servers.
-        let translated =
-            nat_entries(&reply.extensions).iter().find(|c| c.protocol == Some(gateway)).and_then(|c| c.nbma);
         let forwarded = has_record(
             &reply.extensions,
             |b| matches!(b, ExtensionBody::ReverseTransitNhs(r) if !r.is_empty()),
         );
-        let nbma = translated.unwrap_or_else(|| {
-            if forwarded || self.is_nhs_address(interface, source) { claimed } else { source }
-        });
-        if !self.is_peer(interface, gateway, nbma) {
+        let via = if forwarded { None } else { Some(source) };
+        let Some((binding, holding)) = self.learned(interface, via, gateway, claimed, cie, &reply.extensions)
+        else {
             self.stats.resolutions_refused += 1;
             return;
-        }
-        let seconds = if cie.holding_time == 0 { self.holdtime(interface, afi) } else { cie.holding_time };
-        let holding = Duration::from_secs(u64::from(seconds));
+        };
         let prefix = self.usable_prefix(target, cie.prefix_length);
+        self.stats.resolutions_answered += 1;
+        // A gateway that we know better (it registered here, or is configured) stays as it is.
+        let bound =
+            self.bind(interface, gateway, binding).ok().or_else(|| self.find_cache(interface, gateway));
+        let Some(entry) = bound else { return };
+        self.add_shortcut(prefix, target, entry, holding);
+    }
+
+    /// What an entry teaches about a station, and for how long; none if it cannot be a peer's. `via` is the NBMA
+    /// source of the packet, if that came straight from the station.
+    fn learned(
+        &self,
+        interface: InterfaceId,
+        via: Option<IpAddr>,
+        protocol: IpAddr,
+        claimed: IpAddr,
+        cie: &Cie,
+        extensions: &[Extension],
+    ) -> Option<(Binding, Duration)> {
+        // Behind NAT the claimed address is of no use: the extension knows the outer one, or the packet itself
+        // does, if it did not come through one of our servers.
+        let translated =
+            nat_entries(extensions).iter().find(|c| c.protocol == Some(protocol)).and_then(|c| c.nbma);
+        let seen = via.filter(|source| !self.is_nhs_address(interface, *source));
+        let nbma = translated.or(seen).unwrap_or(claimed);
+        if !self.is_peer(interface, protocol, nbma) {
+            return None;
+        }
+        let seconds = match cie.holding_time {
+            0 => self.holdtime(interface, afi_of(protocol)),
+            seconds => seconds,
+        };
+        let holding = Duration::from_secs(u64::from(seconds));
         let binding = Binding {
             kind: CacheType::Dynamic,
             origin: Origin::Resolved,
@@ -203,12 +229,7 @@ impl Engine {
             mtu: cie.mtu,
             holding: Some(holding),
         };
-        self.stats.resolutions_answered += 1;
-        // A gateway that we know better (it registered here, or is configured) stays as it is.
-        let bound =
-            self.bind(interface, gateway, binding).ok().or_else(|| self.find_cache(interface, gateway));
-        let Some(entry) = bound else { return };
-        self.add_shortcut(prefix, target, entry, holding);
+        Some((binding, holding))
     }
 
     /// Whether a binding that we were told can be another station's, and is not our own coming back.
@@ -268,33 +289,19 @@ impl Engine {
         };
         let Some((out, next_nbma)) = self.peer_address(next) else { return };
 
-        let nat = nat_entries(&request.extensions);
         let forwarded = has_record(
             &request.extensions,
             |b| matches!(b, ExtensionBody::ForwardTransitNhs(r) if !r.is_empty()),
         );
-        for cie in exchange.cies.iter().take(1) {
+        let via = if forwarded { None } else { Some(source) };
+        // A request has one entry (RFC 2332 section 5.2.1).
+        if let Some(cie) = exchange.cies.first() {
             let protocol = cie.protocol.unwrap_or(source_protocol);
-            if afi_of(protocol) != afi {
-                continue;
-            }
             let claimed = cie.nbma.unwrap_or(source_nbma);
-            let translated = nat.iter().find(|c| c.protocol == Some(protocol)).and_then(|c| c.nbma);
-            let nbma = translated.unwrap_or_else(|| {
-                if forwarded || self.is_nhs_address(interface, source) { claimed } else { source }
-            });
-            let seconds =
-                if cie.holding_time == 0 { self.holdtime(interface, afi) } else { cie.holding_time };
-            let binding = Binding {
-                kind: CacheType::Dynamic,
-                origin: Origin::Resolved,
-                nbma: Some(nbma),
-                nat: Some(nbma),
-                claimed: Some(claimed),
-                mtu: cie.mtu,
-                holding: Some(Duration::from_secs(u64::from(seconds))),
-            };
-            if self.is_peer(interface, protocol, nbma) {
+            if afi_of(protocol) == afi
+                && let Some((binding, _)) =
+                    self.learned(interface, via, protocol, claimed, cie, &request.extensions)
+            {
                 // Refused when we know the requester better already.
                 let _ = self.bind(interface, protocol, binding);
             }

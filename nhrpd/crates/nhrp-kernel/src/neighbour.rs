@@ -28,6 +28,26 @@ pub use reconcile::reconcile;
 /// `NDA_PROTOCOL` of entries that NHRP made (`RTPROT_NHRP` in FRR and in `ip neigh`'s name table).
 pub const PROTOCOL_NHRP: u8 = 191;
 
+/// States of an entry: `NUD_*` of linux/neighbour.h.
+pub mod nud {
+    /// A packet waits for an address that is not known.
+    pub const INCOMPLETE: u16 = 0x01;
+    /// Confirmed.
+    pub const REACHABLE: u16 = 0x02;
+    /// Usable, but long since confirmed.
+    pub const STALE: u16 = 0x04;
+    /// Used while stale: to be probed soon.
+    pub const DELAY: u16 = 0x08;
+    /// Being probed.
+    pub const PROBE: u16 = 0x10;
+    /// Nobody answered.
+    pub const FAILED: u16 = 0x20;
+    /// Needs no confirmation.
+    pub const NOARP: u16 = 0x40;
+    /// Stays until it is removed.
+    pub const PERMANENT: u16 = 0x80;
+}
+
 /// How the kernel treats an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NeighbourKind {

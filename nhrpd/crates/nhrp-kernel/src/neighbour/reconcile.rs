@@ -3,16 +3,10 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::{KernelNeighbour, NeighbourEntry, NeighbourKind, PROTOCOL_NHRP};
+use super::{KernelNeighbour, NeighbourEntry, NeighbourKind, PROTOCOL_NHRP, nud};
 
-const NUD_REACHABLE: u16 = 0x02;
-const NUD_STALE: u16 = 0x04;
-const NUD_DELAY: u16 = 0x08;
-const NUD_PROBE: u16 = 0x10;
-const NUD_NOARP: u16 = 0x40;
-const NUD_PERMANENT: u16 = 0x80;
 /// States of an entry that ages, in which packets leave.
-const NUD_AGEING: u16 = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE;
+const NUD_AGEING: u16 = nud::REACHABLE | nud::STALE | nud::DELAY | nud::PROBE;
 const NTF_EXT_LEARNED: u8 = 0x10;
 
 /// What must be written and what deleted so that the kernel has exactly `wanted` among NHRP's own entries, each in the
@@ -52,14 +46,14 @@ impl KernelNeighbour {
     /// Whether packets leave by it.
     #[must_use]
     pub fn is_usable(&self) -> bool {
-        self.state & (NUD_AGEING | NUD_PERMANENT | NUD_NOARP) != 0
+        self.state & (NUD_AGEING | nud::PERMANENT | nud::NOARP) != 0
     }
 
     /// Whether it is what `entry` asks for, its address taken for granted.
     #[must_use]
     pub fn serves(&self, entry: &NeighbourEntry) -> bool {
         let kind = match entry.kind {
-            NeighbourKind::Permanent => self.state & NUD_PERMANENT != 0,
+            NeighbourKind::Permanent => self.state & nud::PERMANENT != 0,
             NeighbourKind::ExternallyLearned | NeighbourKind::ExternallyLearnedStale => {
                 self.state & NUD_AGEING != 0 && self.flags & NTF_EXT_LEARNED != 0
             }
@@ -90,9 +84,9 @@ mod tests {
     #[test]
     fn what_is_right_is_adopted() {
         let wanted = [entry(1, Permanent), entry(2, ExternallyLearned)];
-        for ageing in [NUD_REACHABLE, NUD_STALE, NUD_DELAY, NUD_PROBE] {
+        for ageing in [nud::REACHABLE, nud::STALE, nud::DELAY, nud::PROBE] {
             let present = [
-                kernel(1, NUD_PERMANENT, 0, PROTOCOL_NHRP),
+                kernel(1, nud::PERMANENT, 0, PROTOCOL_NHRP),
                 kernel(2, ageing, NTF_EXT_LEARNED, PROTOCOL_NHRP),
             ];
             assert_eq!(reconcile(&wanted, &present), (vec![], vec![]));
@@ -101,11 +95,11 @@ mod tests {
 
     #[test]
     fn whatever_differs_is_written() {
-        let right = kernel(1, NUD_PERMANENT, 0, PROTOCOL_NHRP);
+        let right = kernel(1, nud::PERMANENT, 0, PROTOCOL_NHRP);
         let wrong = [
             KernelNeighbour { nbma: Some(ip(9)), ..right },
             KernelNeighbour { nbma: None, ..right },
-            KernelNeighbour { state: NUD_REACHABLE, ..right },
+            KernelNeighbour { state: nud::REACHABLE, ..right },
             KernelNeighbour { state: 0x20, ..right },
             KernelNeighbour { protocol: 0, ..right },
             KernelNeighbour { ifindex: 4, protocol: 0, ..right },
@@ -116,7 +110,7 @@ mod tests {
             assert_eq!(reconcile(&[wanted], &[present]), (vec![wanted], vec![]), "{present:?}");
         }
         let ageing = entry(1, ExternallyLearned);
-        for present in [right, kernel(1, NUD_REACHABLE, 0, PROTOCOL_NHRP)] {
+        for present in [right, kernel(1, nud::REACHABLE, 0, PROTOCOL_NHRP)] {
             assert_eq!(reconcile(&[ageing], &[present]), (vec![ageing], vec![]), "{present:?}");
         }
     }
@@ -124,10 +118,10 @@ mod tests {
     #[test]
     fn only_own_usable_entries_are_deleted() {
         let present = [
-            kernel(1, NUD_PERMANENT, 0, PROTOCOL_NHRP),
-            kernel(2, NUD_STALE, NTF_EXT_LEARNED, PROTOCOL_NHRP),
-            kernel(3, NUD_PERMANENT, 0, 0),
-            kernel(4, NUD_REACHABLE, 0, 11),
+            kernel(1, nud::PERMANENT, 0, PROTOCOL_NHRP),
+            kernel(2, nud::STALE, NTF_EXT_LEARNED, PROTOCOL_NHRP),
+            kernel(3, nud::PERMANENT, 0, 0),
+            kernel(4, nud::REACHABLE, 0, 11),
             kernel(5, 0x20, 0, PROTOCOL_NHRP),
             kernel(6, 0x01, 0, PROTOCOL_NHRP),
         ];
