@@ -475,6 +475,8 @@ impl Daemon {
 
     fn tell(&mut self, notice: &Notice) {
         let kind = match notice {
+            // Peers that try while NHRP does not run here must not use up the messages about bad packets.
+            Notice::PacketRefused { reason, .. } if reason == "peer not online" => "packets too early",
             Notice::PacketRefused { .. } => "packets refused",
             Notice::Limit { .. } => "limit",
             Notice::NameUnresolved { .. } => "names",

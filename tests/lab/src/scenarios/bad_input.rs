@@ -156,8 +156,6 @@ fn single_packets(dmvpn: &Dmvpn) -> Result<()> {
         ("ar$pktsz", changed(good, PACKET_SIZE, &[4, 0])),
         ("ar$extoff", sealed(changed(good, EXTENSION_OFFSET, &[3, 0]))),
     ];
-    // Requests that came before the hub was ready have used up the messages of this time.
-    std::thread::sleep(WINDOW);
     for (field, packet) in faults {
         let from = log(hub)?.len();
         send(dmvpn, &[packet])?;
