@@ -1,6 +1,7 @@
 //! Shortcuts: prefixes with a direct path to the peer behind which they lie.
 //!
-//! A shortcut lives for the holding time of the reply. In its last third it is renewed, if packets use it.
+//! A shortcut lives for the holding time of the reply. In its last third it is renewed, if packets use it. Whether they
+//! do is asked shortly before: its peer's neighbour entry is made stale, and the next packet makes the kernel say so.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -17,6 +18,21 @@ use crate::prefix_table::{host, truncated};
 use crate::time::Instant;
 use crate::timers::Timer;
 
+/// What the kernel takes from a packet that uses a stale entry to the question whether it holds (its
+/// `delay_first_probe_time` of 5 s), and a little more.
+const TIME_TO_ASK: Duration = Duration::from_secs(6);
+
+/// Where in its life a shortcut is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nothing is to be known about it yet.
+    Fresh,
+    /// Whether packets use it is being found out.
+    Asked,
+    /// In its last third: may be renewed.
+    Expiring,
+}
+
 /// A prefix with a direct path, or one that is known to be unreachable.
 #[derive(Debug)]
 pub(crate) struct Shortcut {
@@ -26,10 +42,10 @@ pub(crate) struct Shortcut {
     /// The peer; none for a negative shortcut.
     pub(crate) gateway: Option<CacheId>,
     pub(crate) expires: Instant,
+    holding: Duration,
     /// The route is announced.
     announced: bool,
-    /// In the last third of its life: may be renewed.
-    expiring: bool,
+    stage: Stage,
     timer: Option<Instant>,
 }
 
@@ -63,8 +79,9 @@ impl Engine {
                     target,
                     gateway: None,
                     expires: self.now,
+                    holding,
                     announced: false,
-                    expiring: false,
+                    stage: Stage::Fresh,
                     timer: None,
                 };
                 let id = ShortcutId::from_key(self.shortcuts.insert(shortcut));
@@ -77,12 +94,14 @@ impl Engine {
         shortcut.target = target;
         shortcut.gateway = gateway;
         shortcut.expires = self.now + holding;
-        shortcut.expiring = false;
+        shortcut.holding = holding;
+        shortcut.stage = Stage::Fresh;
         if old_gateway != gateway {
             // The route leads elsewhere now and is announced again below.
             shortcut.announced = false;
         }
-        self.timers.arm(&mut shortcut.timer, Timer::Shortcut(id), self.now + holding * 2 / 3);
+        let ask = (holding * 2 / 3).saturating_sub(TIME_TO_ASK);
+        self.timers.arm(&mut shortcut.timer, Timer::Shortcut(id), self.now + ask);
         if let Some(old) = old_gateway.filter(|old| Some(*old) != gateway) {
             self.unhook(old, id);
         }
@@ -187,20 +206,29 @@ impl Engine {
         if self.now >= shortcut.expires {
             return self.remove_shortcut(id, "holding time is over");
         }
-        shortcut.expiring = true;
-        let (at, gateway, target) = (shortcut.expires, shortcut.gateway, shortcut.target);
+        let last_third = shortcut.expires - shortcut.holding / 3;
+        let (gateway, target) = (shortcut.gateway, shortcut.target);
+        if self.now < last_third {
+            shortcut.stage = Stage::Asked;
+            self.timers.arm(&mut shortcut.timer, Timer::Shortcut(id), last_third);
+            if let Some(gateway) = gateway {
+                self.ask_for_use(gateway);
+            }
+            return;
+        }
+        shortcut.stage = Stage::Expiring;
+        let at = shortcut.expires;
         self.timers.arm(&mut shortcut.timer, Timer::Shortcut(id), at);
-        let Some(gateway) = gateway else { return };
-        if self.cache.get(gateway.key()).is_some_and(|e| e.used) {
+        if gateway.and_then(|g| self.cache.get(g.key())).is_some_and(|e| e.used) {
             self.resolve(target);
-        } else {
-            // Whether packets use it is not known. As a stale entry, the next packet makes the kernel ask.
-            self.ask_for_use(gateway);
         }
     }
 
     fn ask_for_use(&mut self, gateway: CacheId) {
         if self.neighbour_of(gateway).is_some_and(|n| n.state == NeighbourState::Reachable) {
+            if let Some(entry) = self.cache.get_mut(gateway.key()) {
+                entry.used = false;
+            }
             self.write_neighbour(gateway, Some(NeighbourState::Stale));
         }
     }
@@ -209,7 +237,7 @@ impl Engine {
     pub(crate) fn renew_shortcuts_via(&mut self, gateway: CacheId) {
         for id in self.dependents.get(&gateway).cloned().unwrap_or_default() {
             if let Some(shortcut) = self.shortcuts.get(id.key())
-                && shortcut.expiring
+                && shortcut.stage == Stage::Expiring
             {
                 self.resolve(shortcut.target);
             }
