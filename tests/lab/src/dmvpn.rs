@@ -40,11 +40,30 @@ pub(crate) struct Shape {
     pub(crate) shortcut: bool,
     /// More lines for `interface gre1`, by node name.
     pub(crate) interface_lines: Vec<(String, String)>,
+    /// FRR's daemons that run on hub and spokes besides zebra, staticd and nhrpd: `bgpd`, `ospfd`.
+    pub(crate) daemons: &'static [&'static str],
+    /// More of `frr.conf` at its top level, such as a whole `router bgp` block, by node name.
+    pub(crate) blocks: Vec<(String, String)>,
+    /// Static routes over the tunnel: a summary to the hub on spokes, every LAN on the hub. Without them a
+    /// routing protocol is to find them.
+    pub(crate) static_routes: bool,
+    /// Prefix length of the tunnel's addresses.
+    pub(crate) overlay_length: u8,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { spokes: 2, holdtime: 30, redirect: true, shortcut: true, interface_lines: Vec::new() }
+        Self {
+            spokes: 2,
+            holdtime: 30,
+            redirect: true,
+            shortcut: true,
+            interface_lines: Vec::new(),
+            daemons: &[],
+            blocks: Vec::new(),
+            static_routes: true,
+            overlay_length: 32,
+        }
     }
 }
 
@@ -115,6 +134,7 @@ impl Dmvpn {
         // Every node at once: a daemon's start is mostly waiting.
         parallel(&mut routers, |router| {
             router.start_base()?;
+            shape.daemons.iter().try_for_each(|daemon| router.start_daemon(daemon))?;
             router.load(None)
         })?;
         // Then nhrpd, hub first and one by one: what is measured is its start, not the competition for a processor.
@@ -359,10 +379,11 @@ pub(crate) fn text<'a>(row: &'a Value, key: &str) -> &'a str {
 fn build_node(node: &Node, gateway: Ipv4Addr, shape: &Shape) -> Result<()> {
     let name = node.name();
     let (nbma, overlay, lan) = (nbma(name)?, overlay(name)?, lan(name)?);
+    let length = shape.overlay_length;
     node.sh(&format!(
         "ip route add default via {gateway}
          ip link add gre1 type gre key 42 ttl 64 local {nbma} dev eth0
-         ip address add {overlay}/32 dev gre1
+         ip address add {overlay}/{length} dev gre1
          ip link set gre1 mtu 1400 up
          ip link add lan0 type dummy
          ip address add {lan}/24 dev lan0
@@ -390,7 +411,7 @@ fn configuration(node: &str, shape: &Shape) -> Result<String> {
     let mut text = format!("hostname {node}\ndebug nhrp common\n");
     let mut interface = format!(" ip nhrp network-id 1\n ip nhrp holdtime {holdtime}\n");
     if node == "hub" {
-        for position in 1..=shape.spokes {
+        for position in (1..=shape.spokes).filter(|_| shape.static_routes) {
             let spoke = name(position);
             let (network, gateway) = (Ipv4Addr::new(10, position, 0, 0), overlay(&spoke)?);
             text.push_str(&format!("ip route {network}/24 {gateway} gre1 onlink\n"));
@@ -400,7 +421,9 @@ fn configuration(node: &str, shape: &Shape) -> Result<String> {
             interface.push_str(" ip nhrp redirect\n");
         }
     } else {
-        text.push_str(&format!("ip route 10.0.0.0/8 {hub} gre1 onlink\n"));
+        if shape.static_routes {
+            text.push_str(&format!("ip route 10.0.0.0/8 {hub} gre1 onlink\n"));
+        }
         interface.push_str(&format!(
             " ip nhrp nhs dynamic nbma {}\n ip nhrp registration no-unique\n",
             nbma("hub")?
@@ -413,6 +436,9 @@ fn configuration(node: &str, shape: &Shape) -> Result<String> {
         interface.push_str(&format!(" {line}\n"));
     }
     text.push_str(&format!("interface gre1\n{interface} tunnel source eth0\nexit\n"));
+    for (_, block) in shape.blocks.iter().filter(|(name, _)| name == node) {
+        text.push_str(block);
+    }
     Ok(text)
 }
 

@@ -71,6 +71,14 @@ impl Frr {
         Ok(())
     }
 
+    /// Starts another of FRR's daemons, such as `bgpd` or `ospfd`. What `frr.conf` says for it reaches it
+    /// with the next [`load`](Self::load).
+    pub(crate) fn start_daemon(&mut self, name: &str) -> Result<()> {
+        let process = self.start(&format!("/usr/lib/frr/{name}"), name)?;
+        self.others.push(process);
+        Ok(())
+    }
+
     fn start(&self, program: &str, name: &str) -> Result<Process> {
         let command = [program, "-A", "127.0.0.1", "--log", "stdout", "--log-level", "debugging"];
         let mut process = self.node.spawn(name, &command)?;
