@@ -257,7 +257,9 @@ impl Daemon {
         let now = self.now();
         for packet in batch.packets() {
             let (ifindex, source) = (packet.ifindex, packet.source);
-            self.engine.handle(now, Input::Packet { ifindex, source, octets: packet.octets.to_vec() });
+            let mut octets = self.engine.buffer();
+            octets.extend_from_slice(packet.octets);
+            self.engine.handle(now, Input::Packet { ifindex, source, octets });
         }
         self.collect();
     }
@@ -395,10 +397,10 @@ impl Daemon {
                 self.feed(input);
             }
         }
-        self.kernel.flush(&mut self.sockets);
+        self.kernel.flush(&mut self.sockets, |octets| self.engine.reuse(octets));
         if std::mem::take(&mut self.compare_now) {
             self.kernel.compare(&mut self.sockets.neighbours, &self.engine).await;
-            self.kernel.flush(&mut self.sockets);
+            self.kernel.flush(&mut self.sockets, |octets| self.engine.reuse(octets));
         }
         self.zebra.flush();
     }

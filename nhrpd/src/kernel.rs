@@ -113,8 +113,9 @@ impl KernelSide {
         self.changes.push(NeighbourChange::Delete(ifindex, protocol));
     }
 
-    /// Neighbours first: a reply may go to a peer that the same turn has made known.
-    pub(crate) fn flush(&mut self, sockets: &mut Sockets) {
+    /// Neighbours first: a reply may go to a peer that the same turn has made known. The octets of packets that were
+    /// handed over go to `sent`.
+    pub(crate) fn flush(&mut self, sockets: &mut Sockets, mut sent: impl FnMut(Vec<u8>)) {
         self.flush_neighbours(&mut sockets.neighbours);
         if self.packets.is_empty() {
             return;
@@ -135,7 +136,9 @@ impl KernelSide {
             let to = items.get(failure.index).map(|i| i.destination);
             tracing::debug!(target: "nhrp::kernel", "packet to {to:?} not sent: {}", failure.error);
         }
-        self.packets.clear();
+        for packet in self.packets.drain(..) {
+            sent(packet.octets);
+        }
     }
 
     fn flush_neighbours(&mut self, neighbours: &mut Neighbours) {
@@ -280,7 +283,7 @@ impl KernelSide {
                 self.queue_delete(ifindex, protocol);
             }
         }
-        self.flush(sockets);
+        self.flush(sockets, drop);
         for name in std::mem::take(&mut self.touched) {
             let sysctl = &mut self.sysctl;
             if let Err(error) = with_file_rights(|| sysctl.restore_send_redirects(&name)) {

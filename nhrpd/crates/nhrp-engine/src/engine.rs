@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ahash::RandomState;
-use nhrp_wire::{ErrorCode, Extension, ExtensionBody, Message, Packet};
+use nhrp_wire::{Buffers, ErrorCode, Extension, ExtensionBody, Message, Packet};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use slab::Slab;
@@ -73,11 +73,15 @@ pub struct Engine {
     pub(crate) routes: PrefixTable<RibEntry>,
     pub(crate) pending: HashMap<u32, Pending, RandomState>,
     pub(crate) indicated: HashMap<(IpAddr, IpAddr), Instant, RandomState>,
+    /// When pairs that count no longer were last removed from `indicated`.
+    pub(crate) indicated_swept: Instant,
     pub(crate) errors_since: Instant,
     pub(crate) errors_in_second: u32,
     pub(crate) next_token: u64,
     pub(crate) timers: Timers,
     outputs: VecDeque<Output>,
+    /// Memory of packets that are done with.
+    buffers: Buffers,
     rng: StdRng,
     trace_packets: bool,
 }
@@ -109,11 +113,13 @@ impl Engine {
             routes: PrefixTable::default(),
             pending: HashMap::with_hasher(hasher.clone()),
             indicated: HashMap::with_hasher(hasher),
+            indicated_swept: Instant::ZERO,
             errors_since: Instant::ZERO,
             errors_in_second: 0,
             next_token: 0,
             timers: Timers::default(),
             outputs: VecDeque::new(),
+            buffers: Buffers::default(),
             rng,
             trace_packets: false,
         }
@@ -144,7 +150,10 @@ impl Engine {
             Input::RouteDeleted { prefix } => self.on_route_deleted(prefix),
             Input::Neighbour { ifindex, protocol, event } => self.on_neighbour(ifindex, protocol, event),
             Input::Adopted { ifindex, protocol, nbma } => self.on_adopted(ifindex, protocol, nbma),
-            Input::Packet { ifindex, source, octets } => self.on_packet(ifindex, source, &octets),
+            Input::Packet { ifindex, source, octets } => {
+                self.on_packet(ifindex, source, &octets);
+                self.buffers.keep_octets(octets);
+            }
             Input::Flow { ifindex, octets } => self.on_flow(ifindex, &octets),
             Input::Resolved { token, addresses } => self.on_resolved(token, addresses),
             Input::Clear(what) => self.on_clear(what),
@@ -155,6 +164,18 @@ impl Engine {
     /// The next thing to do, in order.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// An empty vector for the octets of the next [`Input::Packet`]; with room, if there is a used one.
+    #[must_use]
+    pub fn buffer(&mut self) -> Vec<u8> {
+        self.buffers.octets()
+    }
+
+    /// Takes the octets of an [`Output::Send`] that was carried out. Who gives them back, and takes those of inputs from
+    /// [`Engine::buffer`], has refreshes answered without an allocation.
+    pub fn reuse(&mut self, octets: Vec<u8>) {
+        self.buffers.keep_octets(octets);
     }
 
     /// When [`Input::DeadlineReached`] is due at the latest.
@@ -228,12 +249,18 @@ impl Engine {
         let echo =
             i.config.authentication.is_none() && matches!(packet.message, Message::RegistrationReply(_));
         if !echo {
-            packet.extensions.retain(|e| !matches!(e.body, ExtensionBody::Authentication { .. }));
+            let passwords = |e: &mut Extension| matches!(e.body, ExtensionBody::Authentication { .. });
+            for password in packet.extensions.extract_if(.., passwords) {
+                self.buffers.keep_extension(password);
+            }
         }
         if let Some((_, password)) = &i.config.authentication {
-            packet.extensions.push(Extension::cisco_authentication(password.as_bytes()));
+            let mut data = self.buffers.octets();
+            data.extend_from_slice(password.as_bytes());
+            let body = ExtensionBody::Authentication { reserved: 0, spi: CISCO_CLEAR_TEXT, data };
+            packet.extensions.push(Extension::compulsory(body));
         }
-        let mut octets = Vec::with_capacity(packet.encoded_len());
+        let mut octets = self.buffers.octets();
         if let Err(error) = packet.encode(&mut octets) {
             self.stats.encode_errors += 1;
             let reason = format!("the answer cannot be written: {error}");
@@ -250,6 +277,7 @@ impl Engine {
                 nbma: destination,
             }));
         }
+        self.buffers.keep_packet(packet);
         self.push(Output::Send { ifindex, destination, octets });
     }
 
@@ -266,7 +294,7 @@ impl Engine {
         if !self.interfaces.get(interface.key()).is_some_and(Interface::running) {
             return self.refuse(source, "peer not online");
         }
-        let packet = match Packet::decode(octets) {
+        let packet = match self.buffers.decode(octets) {
             Ok(packet) => packet,
             Err(error) => {
                 self.stats.packets_malformed += 1;

@@ -85,7 +85,11 @@ impl Engine {
             return true;
         }
         if self.indicated.len() >= INDICATION_MEMORY {
-            self.indicated.retain(|_, at| fresh(at));
+            // Looked through four times a second at most, not for each packet of a flood.
+            if now.since(self.indicated_swept) >= INDICATION_INTERVAL / 4 {
+                self.indicated_swept = now;
+                self.indicated.retain(|_, at| fresh(at));
+            }
             if self.indicated.len() >= INDICATION_MEMORY {
                 // So many pairs within a second: whoever floods us gets no packet for each packet.
                 return true;

@@ -73,7 +73,8 @@ impl Engine {
         for extension in &mut extensions {
             match &mut extension.body {
                 ExtensionBody::ResponderAddress(cies) => {
-                    *cies = vec![station(own_nbma, own, mtu, own_holdtime)];
+                    cies.clear();
+                    cies.push(station(own_nbma, own, mtu, own_holdtime));
                 }
                 ExtensionBody::NatAddress(cies) if behind_nat => {
                     let mut seen = station(source, source_protocol, mtu, 0);

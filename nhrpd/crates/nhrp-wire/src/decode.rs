@@ -33,8 +33,8 @@ use alloc::vec::Vec;
 
 use crate::reader::Reader;
 use crate::{
-    Cie, CieCode, ErrorCode, Exchange, Extension, ExtensionBody, Family, Message, Packet, PacketType,
-    checksum, field,
+    Buffers, Cie, CieCode, ErrorCode, Exchange, Extension, ExtensionBody, Family, Message, Packet,
+    PacketType, checksum, field,
 };
 
 /// The one version there is (RFC 2332 section 5.1).
@@ -194,30 +194,35 @@ impl Packet {
     /// # Errors
     /// [`DecodeError`] names the field and its offset.
     pub fn decode(octets: &[u8]) -> Result<Self, DecodeError> {
-        let header = Header::read(&mut Reader::new(octets))?;
-        let size = usize::from(header.size);
-        if size < ADDRESSES_AT {
-            return Err(bad(field::PKTSZ, 10, header.size));
-        }
-        let Some(octets) = octets.get(..size) else {
-            let kind = DecodeErrorKind::Truncated { needed: size, available: octets.len() };
-            return Err(DecodeError { field: field::PKTSZ, offset: 10, kind });
-        };
-        if !checksum::verify(octets) {
-            let expected = expected_checksum(octets, header.checksum);
-            let kind = DecodeErrorKind::BadChecksum { found: header.checksum, expected };
-            return Err(DecodeError { field: field::CHKSUM, offset: 12, kind });
-        }
-        if header.version != VERSION {
-            return Err(bad(field::OP_VERSION, 16, header.version));
-        }
-        let packet_type = PacketType::from_wire(header.packet_type)
-            .ok_or_else(|| bad(field::OP_TYPE, 17, header.packet_type))?;
-        let nbma_family = Family::from_afn(header.afn).ok_or_else(|| bad(field::AFN, 0, header.afn))?;
-        let protocol_family = Family::from_protocol_type(header.protocol_type)
-            .ok_or_else(|| bad(field::PRO_TYPE, 2, header.protocol_type))?;
-        read_body(octets, &header, packet_type, nbma_family, protocol_family)
+        decode(octets, &mut Buffers::default())
     }
+}
+
+/// [`Packet::decode`], with vectors of former packets.
+pub(crate) fn decode(octets: &[u8], buffers: &mut Buffers) -> Result<Packet, DecodeError> {
+    let header = Header::read(&mut Reader::new(octets))?;
+    let size = usize::from(header.size);
+    if size < ADDRESSES_AT {
+        return Err(bad(field::PKTSZ, 10, header.size));
+    }
+    let Some(octets) = octets.get(..size) else {
+        let kind = DecodeErrorKind::Truncated { needed: size, available: octets.len() };
+        return Err(DecodeError { field: field::PKTSZ, offset: 10, kind });
+    };
+    if !checksum::verify(octets) {
+        let expected = expected_checksum(octets, header.checksum);
+        let kind = DecodeErrorKind::BadChecksum { found: header.checksum, expected };
+        return Err(DecodeError { field: field::CHKSUM, offset: 12, kind });
+    }
+    if header.version != VERSION {
+        return Err(bad(field::OP_VERSION, 16, header.version));
+    }
+    let packet_type = PacketType::from_wire(header.packet_type)
+        .ok_or_else(|| bad(field::OP_TYPE, 17, header.packet_type))?;
+    let nbma_family = Family::from_afn(header.afn).ok_or_else(|| bad(field::AFN, 0, header.afn))?;
+    let protocol_family = Family::from_protocol_type(header.protocol_type)
+        .ok_or_else(|| bad(field::PRO_TYPE, 2, header.protocol_type))?;
+    read_body(octets, &header, packet_type, nbma_family, protocol_family, buffers)
 }
 
 /// What the checksum field should hold, from a packet that does not add up.
@@ -234,6 +239,7 @@ fn read_body(
     packet_type: PacketType,
     nbma_family: Family,
     protocol_family: Family,
+    buffers: &mut Buffers,
 ) -> Result<Packet, DecodeError> {
     let nbma_length = checked_length(usize::from(header.nbma_type_length), nbma_family, field::SHTL, 18)?;
     let subaddress_length = subaddress_length(header.subaddress_type_length, field::SSTL, 19)?;
@@ -270,9 +276,16 @@ fn read_body(
         source_nbma_subaddress,
         source_protocol,
         destination_protocol,
-        message: read_message(reader, packet_type, word, nbma_family, protocol_family)?,
-        extensions: read_extensions(whole, nbma_family, protocol_family)?,
+        message: read_message(reader, packet_type, word, nbma_family, protocol_family, buffers)?,
+        extensions: read_extensions(whole, nbma_family, protocol_family, buffers)?,
     })
+}
+
+/// What is left, in a vector.
+fn copied(reader: Reader<'_>, buffers: &mut Buffers) -> Vec<u8> {
+    let mut octets = buffers.octets();
+    octets.extend_from_slice(reader.rest());
+    octets
 }
 
 fn read_message(
@@ -281,6 +294,7 @@ fn read_message(
     word: u32,
     nbma_family: Family,
     protocol_family: Family,
+    buffers: &mut Buffers,
 ) -> Result<Message, DecodeError> {
     let shape = match packet_type {
         PacketType::ErrorIndication => {
@@ -288,11 +302,11 @@ fn read_message(
             return Ok(Message::ErrorIndication {
                 code: ErrorCode::from(u16::from_be_bytes([a, b])),
                 offset: u16::from_be_bytes([c, d]),
-                packet: reader.rest().to_vec(),
+                packet: copied(reader, buffers),
             });
         }
         PacketType::TrafficIndication => {
-            return Ok(Message::TrafficIndication { unused: word, packet: reader.rest().to_vec() });
+            return Ok(Message::TrafficIndication { unused: word, packet: copied(reader, buffers) });
         }
         PacketType::ResolutionRequest => Message::ResolutionRequest,
         PacketType::ResolutionReply => Message::ResolutionReply,
@@ -301,7 +315,7 @@ fn read_message(
         PacketType::PurgeRequest => Message::PurgeRequest,
         PacketType::PurgeReply => Message::PurgeReply,
     };
-    let cies = read_cies(reader, nbma_family, protocol_family, &MANDATORY)?;
+    let cies = read_cies(reader, nbma_family, protocol_family, &MANDATORY, buffers)?;
     Ok(shape(Exchange { request_id: word, cies }))
 }
 
@@ -341,10 +355,12 @@ fn read_cies(
     nbma_family: Family,
     protocol_family: Family,
     place: &CiePlace,
+    buffers: &mut Buffers,
 ) -> Result<Vec<Cie>, DecodeError> {
     // Exact for entries with both addresses, which is what nearly all are.
     let usual = CIE_FIXED + nbma_family.address_len() + protocol_family.address_len();
-    let mut cies = Vec::with_capacity(reader.remaining().div_ceil(usual));
+    let mut cies = buffers.cies();
+    cies.reserve_exact(reader.remaining().div_ceil(usual));
     while !reader.is_empty() {
         cies.push(read_cie(&mut reader, nbma_family, protocol_family, place)?);
     }
@@ -394,8 +410,9 @@ fn read_extensions(
     mut reader: Reader<'_>,
     nbma_family: Family,
     protocol_family: Family,
+    buffers: &mut Buffers,
 ) -> Result<Vec<Extension>, DecodeError> {
-    let mut extensions = Vec::new();
+    let mut extensions = buffers.extensions();
     while !reader.is_empty() {
         let kind = reader.u16(field::EXTENSION_TYPE)?;
         let length = reader.u16(field::EXTENSION_LENGTH)?;
@@ -405,7 +422,7 @@ fn read_extensions(
             break;
         }
         let value = reader.part(usize::from(length), field::EXTENSION_VALUE)?;
-        let body = read_extension(kind, value, nbma_family, protocol_family)?;
+        let body = read_extension(kind, value, nbma_family, protocol_family, buffers)?;
         extensions.push(Extension { compulsory, body });
     }
     Ok(extensions)
@@ -416,9 +433,10 @@ fn read_extension(
     mut value: Reader<'_>,
     nbma_family: Family,
     protocol_family: Family,
+    buffers: &mut Buffers,
 ) -> Result<ExtensionBody, DecodeError> {
     use crate::ExtensionType as Type;
-    let cies = |value| read_cies(value, nbma_family, protocol_family, &EXTENSION);
+    let mut cies = |value| read_cies(value, nbma_family, protocol_family, &EXTENSION, buffers);
     Ok(match Type::from(kind) {
         Type::ResponderAddress => ExtensionBody::ResponderAddress(cies(value)?),
         Type::ForwardTransitNhs => ExtensionBody::ForwardTransitNhs(cies(value)?),
@@ -427,12 +445,12 @@ fn read_extension(
         Type::Authentication => ExtensionBody::Authentication {
             reserved: value.u16(field::EXTENSION_VALUE)?,
             spi: value.u16(field::EXTENSION_VALUE)?,
-            data: value.rest().to_vec(),
+            data: copied(value, buffers),
         },
         Type::VendorPrivate => ExtensionBody::VendorPrivate {
             vendor: value.array(field::EXTENSION_VALUE)?,
-            data: value.rest().to_vec(),
+            data: copied(value, buffers),
         },
-        Type::End | Type::Other(_) => ExtensionBody::Unknown { kind, data: value.rest().to_vec() },
+        Type::End | Type::Other(_) => ExtensionBody::Unknown { kind, data: copied(value, buffers) },
     })
 }

@@ -22,6 +22,7 @@
 #![cfg_attr(not(test), no_std)]
 extern crate alloc;
 
+mod buffers;
 pub mod checksum;
 mod cie;
 mod codes;
@@ -34,6 +35,7 @@ mod inner;
 mod packet;
 mod reader;
 
+pub use buffers::Buffers;
 pub use cie::Cie;
 pub use codes::{CieCode, ErrorCode, ExtensionType, PacketType, flags};
 pub use decode::{DecodeError, DecodeErrorKind};
