@@ -233,6 +233,7 @@ impl Daemon {
             }
         }
         tracing::info!(target: "nhrp::common", "Terminating on signal");
+        self.feed(Input::Leaving);
         self.kernel.leave(&mut self.sockets, &self.engine, self.own_neighbours);
         self.zebra.close().await;
         Ok(())

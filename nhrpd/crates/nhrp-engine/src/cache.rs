@@ -171,6 +171,7 @@ impl Engine {
             }
         }
         if moved && binding.origin == Origin::Registered && binding.kind == CacheType::Dynamic {
+            self.purge_holders(host(protocol));
             self.notify_client(id);
         }
         Ok(id)
@@ -373,6 +374,12 @@ impl Engine {
             .filter(|(_, e)| e.kind == CacheType::Dynamic)
             .map(|(key, _)| CacheId::from_key(key))
             .collect();
+        // First all are told, while it is still known where they are.
+        for id in &ids {
+            if let Some(protocol) = self.cache.get(id.key()).map(|e| e.protocol) {
+                self.purge_holders(host(protocol));
+            }
+        }
         for id in &ids {
             self.remove_cache(*id, "cleared");
         }

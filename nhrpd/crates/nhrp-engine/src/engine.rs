@@ -12,12 +12,13 @@ use slab::Slab;
 
 use crate::cache::CacheEntry;
 use crate::forward::target_of;
-use crate::ids::{CacheId, InterfaceId, RegistrationId, ResolutionId, ShortcutId};
+use crate::ids::{CacheId, InterfaceId, PurgeId, RegistrationId, ResolutionId, ShortcutId};
 use crate::interface::{Interface, afi_of};
 use crate::io::{ClearWhat, Input, Output};
 use crate::notice::Notice;
 use crate::packets::{CISCO_CLEAR_TEXT, wire_family};
 use crate::prefix_table::PrefixTable;
+use crate::purge::Purging;
 use crate::registration::{Nhs, Registration};
 use crate::resolution::Resolution;
 use crate::routing::{Destination, RibEntry};
@@ -46,6 +47,7 @@ impl Default for Limits {
 pub(crate) enum Pending {
     Registration(RegistrationId),
     Resolution(ResolutionId),
+    Purge(PurgeId),
 }
 
 /// The NHRP protocol of one machine. See the crate's documentation for how to drive it.
@@ -71,6 +73,7 @@ pub struct Engine {
     /// Shortcuts by the cache entry that they lead to.
     pub(crate) dependents: HashMap<CacheId, Vec<ShortcutId>, RandomState>,
     pub(crate) routes: PrefixTable<RibEntry>,
+    pub(crate) purging: Purging,
     pub(crate) pending: HashMap<u32, Pending, RandomState>,
     pub(crate) indicated: HashMap<(IpAddr, IpAddr), Instant, RandomState>,
     /// When pairs that count no longer were last removed from `indicated`.
@@ -111,6 +114,7 @@ impl Engine {
             shortcut_index: PrefixTable::default(),
             dependents: HashMap::with_hasher(hasher.clone()),
             routes: PrefixTable::default(),
+            purging: Purging::default(),
             pending: HashMap::with_hasher(hasher.clone()),
             indicated: HashMap::with_hasher(hasher),
             indicated_swept: Instant::ZERO,
@@ -157,6 +161,7 @@ impl Engine {
             Input::Flow { ifindex, octets } => self.on_flow(ifindex, &octets),
             Input::Resolved { token, addresses } => self.on_resolved(token, addresses),
             Input::Clear(what) => self.on_clear(what),
+            Input::Leaving => self.on_leaving(),
             Input::DeadlineReached => self.on_deadline(),
         }
     }
@@ -205,6 +210,7 @@ impl Engine {
             match timer {
                 Timer::Cache(id) => self.on_cache_timer(id),
                 Timer::Nhs(id) => self.on_nhs_timer(id),
+                Timer::Purge(id) => self.on_purge_timer(id),
                 Timer::Registration(id) => self.on_registration_timer(id),
                 Timer::Resolution(id) => self.on_resolution_timer(id),
                 Timer::Shortcut(id) => self.on_shortcut_timer(id),
@@ -326,7 +332,7 @@ impl Engine {
             return self.send_error(interface, source, &packet, octets, ErrorCode::AuthenticationFailure, 0);
         }
         // A client that does not know its server's address registers with its own as destination.
-        let for_us = matches!(packet.message, Message::RegistrationRequest(_))
+        let for_us = matches!(packet.message, Message::RegistrationRequest(_) | Message::PurgeRequest(_))
             && packet.source_protocol == packet.destination_protocol;
         let destination = if for_us { Destination::Local } else { self.classify(Some(interface), target) };
         match destination {
@@ -350,7 +356,10 @@ impl Engine {
             Message::ResolutionRequest(_) => {
                 self.on_resolution_request(interface, source, packet, destination);
             }
-            Message::RegistrationReply(exchange) | Message::ResolutionReply(exchange) => {
+            Message::PurgeRequest(_) => self.on_purge_request(interface, source, packet),
+            Message::RegistrationReply(exchange)
+            | Message::ResolutionReply(exchange)
+            | Message::PurgeReply(exchange) => {
                 self.on_reply(interface, source, &packet, exchange);
             }
             Message::TrafficIndication { packet: octets, .. } => {
@@ -359,8 +368,6 @@ impl Engine {
             Message::ErrorIndication { packet: octets, .. } => {
                 self.on_error_indication(interface, source, &packet, octets);
             }
-            // FRR neither sends nor answers purges; they are counted until this engine does.
-            Message::PurgeRequest(_) | Message::PurgeReply(_) => self.stats.purges_ignored += 1,
         }
     }
 

@@ -28,6 +28,9 @@ impl Engine {
             self.stats.hop_count_exceeded += 1;
             return self.send_error(interface, source, &packet, octets, ErrorCode::HopCountExceeded, 9);
         }
+        if !self.may_pass(interface, source, next, &packet) {
+            return;
+        }
         packet.hop_count -= 1;
 
         let is_reply = packet.message.packet_type().is_reply();

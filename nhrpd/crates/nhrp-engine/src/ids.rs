@@ -42,3 +42,7 @@ id!(
     /// A prefix with a direct path.
     ShortcutId
 );
+id!(
+    /// A purge request that is to be answered.
+    PurgeId
+);

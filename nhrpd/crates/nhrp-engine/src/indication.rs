@@ -123,6 +123,7 @@ impl Engine {
         match self.pending.get(&inner.request_id).copied() {
             Some(Pending::Registration(id)) => self.on_registration_reply(id, source, error),
             Some(Pending::Resolution(id)) => self.on_resolution_reply(id, interface, source, error),
+            Some(Pending::Purge(id)) => self.on_purge_error(id, source),
             None => {}
         }
     }
@@ -185,6 +186,7 @@ impl Engine {
             (Some(Pending::Registration(id)), Message::RegistrationReply(_)) => {
                 self.on_registration_reply(id, source, packet);
             }
+            (Some(Pending::Purge(id)), Message::PurgeReply(_)) => self.on_purge_reply(id, source, packet),
             (Some(Pending::Resolution(id)), Message::ResolutionReply(_)) => {
                 self.on_resolution_reply(id, interface, source, packet);
             }

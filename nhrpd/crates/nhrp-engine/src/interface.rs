@@ -377,6 +377,7 @@ impl Engine {
         // New lines register by themselves.
         self.sync_nhs(id, afi);
         if was_configured && !configured {
+            self.drop_purges_of(id, afi);
             self.drop_cache_of(id, afi);
             self.forget_unreachable(afi);
         }
@@ -389,6 +390,7 @@ impl Engine {
     }
 
     fn remove_local(&mut self, id: InterfaceId, address: IpAddr) {
+        self.purge_own_answers(id, address);
         if let Some(entry) = self.find_cache(id, address) {
             self.remove_cache(entry, "own address removed");
         }

@@ -109,6 +109,8 @@ pub enum Input {
     },
     /// An operator clears something; answered by [`Output::Cleared`].
     Clear(ClearWhat),
+    /// The daemon is about to end: those who would go on believing what is true only while it runs are told.
+    Leaving,
     /// A deadline of [`crate::Engine::next_deadline`] has come.
     DeadlineReached,
 }

@@ -22,6 +22,7 @@ mod io;
 mod notice;
 mod packets;
 mod prefix_table;
+mod purge;
 mod registration;
 mod resolution;
 mod routing;

@@ -73,6 +73,15 @@ pub enum Notice {
         /// Its NBMA address.
         nbma: IpAddr,
     },
+    /// A client left, or its registration was taken away.
+    ClientLeft {
+        /// Interface.
+        name: String,
+        /// Its overlay address.
+        protocol: IpAddr,
+        /// Why.
+        reason: String,
+    },
     /// A shortcut came.
     ShortcutAdded {
         /// Prefix.
@@ -133,6 +142,7 @@ impl Notice {
             Self::PacketRefused { .. } | Self::InterfaceState { .. } | Self::Registered { .. } => Level::Info,
             Self::Packet { .. }
             | Self::ClientRegistered { .. }
+            | Self::ClientLeft { .. }
             | Self::ShortcutAdded { .. }
             | Self::ShortcutRemoved { .. }
             | Self::ResolutionRetry { .. } => Level::Debug,
@@ -206,6 +216,9 @@ impl fmt::Display for Notice {
             ),
             Self::ClientRegistered { name, protocol, nbma } => {
                 write!(f, "{name}: {protocol} registered from {nbma}")
+            }
+            Self::ClientLeft { name, protocol, reason } => {
+                write!(f, "{name}: {protocol} is not registered any more: {reason}")
             }
             Self::ShortcutAdded { prefix, via } => write!(f, "Shortcut: {prefix} via {via}"),
             Self::ShortcutRemoved { prefix, reason } => write!(f, "Shortcut: {prefix} removed: {reason}"),

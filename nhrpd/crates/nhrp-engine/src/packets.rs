@@ -36,6 +36,15 @@ pub(crate) fn station(nbma: IpAddr, protocol: IpAddr, mtu: u16, holding_time: u1
     }
 }
 
+/// A request's extensions become its reply's: who answers is filled in, the rest goes back as it came.
+pub(crate) fn name_responder(extensions: &mut [Extension], responder: &Cie) {
+    for extension in extensions {
+        if let ExtensionBody::ResponderAddress(cies) = &mut extension.body {
+            *cies = vec![responder.clone()];
+        }
+    }
+}
+
 /// Entries of the NAT extension, if the packet has one.
 pub(crate) fn nat_entries(extensions: &[Extension]) -> &[Cie] {
     extensions

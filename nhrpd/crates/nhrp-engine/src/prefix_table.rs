@@ -40,6 +40,13 @@ impl<T> PrefixTable<T> {
         }
     }
 
+    pub(crate) fn get_mut(&mut self, prefix: IpNet) -> Option<&mut T> {
+        match prefix {
+            IpNet::V4(p) => self.v4.get_mut(&p.trunc()),
+            IpNet::V6(p) => self.v6.get_mut(&p.trunc()),
+        }
+    }
+
     /// Longest match.
     pub(crate) fn lookup(&self, address: IpAddr) -> Option<(IpNet, &T)> {
         match address {

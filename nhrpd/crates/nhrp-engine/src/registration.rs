@@ -55,6 +55,8 @@ pub(crate) struct Registration {
     /// Overlay address from the last accepted reply.
     pub(crate) learned: Option<IpAddr>,
     pub(crate) registered: bool,
+    /// Own NBMA and overlay address that the NHS has accepted.
+    told: Option<(IpAddr, IpAddr)>,
     /// Attempts without an answer since the last one that had one.
     pub(crate) failures: u32,
     pub(crate) last_error: Option<String>,
@@ -109,6 +111,9 @@ impl Engine {
     }
 
     fn remove_nhs(&mut self, id: NhsId) {
+        for registration in self.nhs.get(id.key()).map(|n| n.registrations.clone()).unwrap_or_default() {
+            self.deregister(registration);
+        }
         let Some(mut nhs) = self.nhs.try_remove(id.key()) else { return };
         self.timers.disarm(&mut nhs.timer, Timer::Nhs(id));
         for registration in nhs.registrations {
@@ -117,6 +122,7 @@ impl Engine {
     }
 
     fn remove_registration(&mut self, id: RegistrationId) {
+        self.deregister(id);
         let Some(mut registration) = self.registrations.try_remove(id.key()) else { return };
         self.timers.disarm(&mut registration.timer, Timer::Registration(id));
         if let Some(request) = registration.request_id {
@@ -207,6 +213,7 @@ impl Engine {
                 nbma,
                 learned: None,
                 registered: false,
+                told: None,
                 failures: 0,
                 last_error: None,
                 wait: FIRST_WAIT,
@@ -383,6 +390,9 @@ impl Engine {
             registration.awaiting = true;
             self.timers.arm(&mut registration.timer, Timer::Registration(id), at);
         }
+        if let Some(server) = learned.or(configured) {
+            self.forget_purges(server, host(own));
+        }
         self.send(interface, nbma, packet);
     }
 
@@ -423,6 +433,10 @@ impl Engine {
             return;
         }
         let mtu = exchange.cies.last().map_or(0, |c| c.mtu);
+        let told = self.interfaces.get(interface.key()).and_then(|i| i.nbma.zip(i.family(afi).protocol));
+        if let Some((_, own)) = told {
+            self.deregister_former(id, own);
+        }
         let claimed = reply.extensions.iter().find_map(|e| match &e.body {
             ExtensionBody::ResponderAddress(cies) => cies.first().and_then(|c| c.nbma),
             _ => None,
@@ -438,6 +452,7 @@ impl Engine {
         let news = !registration.registered || registration.learned != Some(server);
         let former = registration.learned.filter(|former| *former != server);
         registration.registered = true;
+        registration.told = told;
         registration.awaiting = false;
         registration.failures = 0;
         registration.last_error = None;
@@ -466,6 +481,32 @@ impl Engine {
         if news && bound.is_ok() {
             let name = self.interfaces.get(interface.key()).map(|i| i.name.clone()).unwrap_or_default();
             self.push(Output::Notice(Notice::Registered { name, nhs: source, protocol: server }));
+        }
+    }
+
+    /// The NHS is told that the binding it has from us is over, if it has one.
+    fn deregister(&mut self, id: RegistrationId) {
+        let Some(registration) = self.registrations.get_mut(id.key()) else { return };
+        let nbma = registration.nbma;
+        let (Some(told), Some(server)) = (registration.told.take(), registration.learned) else { return };
+        let Some(interface) = self.nhs.get(registration.nhs.key()).map(|n| n.interface) else { return };
+        self.purge_registration(interface, nbma, server, told);
+    }
+
+    /// The own overlay address is another one now: the binding of the former one is over.
+    fn deregister_former(&mut self, id: RegistrationId, own: IpAddr) {
+        let told = self.registrations.get(id.key()).and_then(|r| r.told);
+        if told.is_some_and(|(_, former)| former != own) {
+            self.deregister(id);
+        }
+    }
+
+    /// The daemon ends.
+    pub(crate) fn deregister_all(&mut self) {
+        let ids: Vec<RegistrationId> =
+            self.registrations.iter().map(|(key, _)| RegistrationId::from_key(key)).collect();
+        for id in ids {
+            self.deregister(id);
         }
     }
 

@@ -339,6 +339,7 @@ impl Engine {
             extensions,
         };
         self.stats.resolutions_served += 1;
+        self.remember_answer(interface, source_protocol, truncated(target, prefix_length), holdtime);
         self.send(out, next_nbma, reply);
     }
 }

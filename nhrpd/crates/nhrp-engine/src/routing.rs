@@ -37,12 +37,14 @@ impl Engine {
     pub(crate) fn on_route_added(&mut self, prefix: IpNet, entry: RibEntry) {
         if self.routes.insert(prefix, entry) != Some(entry) {
             self.revalidate_shortcuts(prefix);
+            self.revalidate_answers(prefix);
         }
     }
 
     pub(crate) fn on_route_deleted(&mut self, prefix: IpNet) {
         if self.routes.remove(prefix).is_some() {
             self.revalidate_shortcuts(prefix);
+            self.revalidate_answers(prefix);
         }
     }
 

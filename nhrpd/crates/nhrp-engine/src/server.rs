@@ -16,7 +16,7 @@ use crate::prefix_table::host;
 pub(crate) const REPLY_HOPS: u8 = 64;
 
 /// Entries of one request that are looked at; a packet of 90 would otherwise be 90 registrations.
-const MAX_CIES: usize = 16;
+pub(crate) const MAX_CIES: usize = 16;
 
 impl Engine {
     pub(crate) fn on_registration_request(

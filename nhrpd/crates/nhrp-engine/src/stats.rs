@@ -56,8 +56,18 @@ pub struct Stats {
     pub errors_suppressed: u64,
     /// Error indications received.
     pub errors_received: u64,
-    /// Purge requests and replies, not acted upon.
-    pub purges_ignored: u64,
+    /// Purge requests sent, repetitions apart.
+    pub purges_sent: u64,
+    /// Purge requests that were acknowledged.
+    pub purges_acknowledged: u64,
+    /// Purge requests given up: FRR's nhrpd answers none.
+    pub purges_unanswered: u64,
+    /// Purge requests followed.
+    pub purges_served: u64,
+    /// Purge requests about what is not their sender's.
+    pub purges_refused: u64,
+    /// Bindings and shortcuts removed because a purge request said so.
+    pub purged: u64,
     /// Neighbour entries that the kernel had lost.
     pub neighbours_repaired: u64,
     /// Bindings refused because the cache is full.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::ids::{CacheId, NhsId, RegistrationId, ResolutionId, ShortcutId};
+use crate::ids::{CacheId, NhsId, PurgeId, RegistrationId, ResolutionId, ShortcutId};
 use crate::time::Instant;
 
 /// Who waits.
@@ -13,6 +13,7 @@ use crate::time::Instant;
 pub(crate) enum Timer {
     Cache(CacheId),
     Nhs(NhsId),
+    Purge(PurgeId),
     Registration(RegistrationId),
     Resolution(ResolutionId),
     Shortcut(ShortcutId),
