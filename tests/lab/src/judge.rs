@@ -68,6 +68,8 @@ pub(crate) struct Packet {
     pub(crate) nbma: (Ipv4Addr, Ipv4Addr),
     /// What the tunnel carries.
     pub(crate) payload: Payload,
+    /// Which echo it is, if the tunnel carries a user's echo request or reply.
+    pub(crate) echo: Option<Echo>,
     /// tshark's complaints of severity "warning" and above, and "malformed".
     pub(crate) complaints: Vec<String>,
 }
@@ -81,6 +83,17 @@ pub(crate) enum Payload {
     Ipv4(Ipv4Addr, Ipv4Addr),
     /// Anything else.
     Other,
+}
+
+/// One echo request or reply of a `ping`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Echo {
+    /// Which run of `ping`.
+    pub(crate) identifier: u16,
+    /// Which packet of the run.
+    pub(crate) sequence: u16,
+    /// Whether it is the reply.
+    pub(crate) reply: bool,
 }
 
 /// Header fields and extensions of an NHRP packet.
@@ -133,6 +146,9 @@ const FIELDS: &[&str] = &[
     "nhrp.htime",
     "nhrp.ext.type",
     "nhrp.err.code",
+    "icmp.type",
+    "icmp.ident",
+    "icmp.seq",
     "nhrp.hdr.bad_checksum",
     "_ws.malformed",
     "_ws.expert.severity",
@@ -223,13 +239,25 @@ fn packet(line: &str) -> Option<Packet> {
         }
         _ => Payload::Other,
     };
+    let echo = matches!(payload, Payload::Ipv4(..)).then(|| echo(&row)).flatten();
     Some(Packet {
         frame: row.number("frame.number")?,
         time: row.first("frame.time_epoch")?.parse().ok()?,
         nbma: (row.address("ip.src")?, row.address("ip.dst")?),
         payload,
+        echo,
         complaints,
     })
+}
+
+fn echo(row: &Row<'_>) -> Option<Echo> {
+    let reply = match row.number("icmp.type")? {
+        8 => false,
+        0 => true,
+        _ => return None,
+    };
+    let identifier = narrow(row.number("icmp.ident")?)?;
+    Some(Echo { identifier, sequence: narrow(row.number("icmp.seq")?)?, reply })
 }
 
 fn nhrp(row: &Row<'_>) -> Option<Nhrp> {
@@ -283,6 +311,21 @@ impl Verdict {
                 && packet.nbma == nbma
                 && matches!(packet.payload, Payload::Ipv4(source, target) if (source, target) == inner)
         })
+    }
+
+    /// How many different echo requests were on the wire, and for each that was not answered, the transport
+    /// address of the node that received its last packet and did not pass it on.
+    pub(crate) fn echoes(&self) -> (usize, Vec<Ipv4Addr>) {
+        let mut journeys: BTreeMap<(u16, u16), Vec<(&Packet, Echo)>> = BTreeMap::new();
+        for (packet, echo) in self.packets.iter().filter_map(|packet| Some((packet, packet.echo?))) {
+            journeys.entry((echo.identifier, echo.sequence)).or_default().push((packet, echo));
+        }
+        let lost = journeys.values().filter_map(|journey| {
+            let origin = journey.first()?.0.nbma.0;
+            let came_back = journey.iter().any(|(packet, echo)| echo.reply && packet.nbma.1 == origin);
+            if came_back { None } else { journey.last().map(|(packet, _)| packet.nbma.1) }
+        });
+        (journeys.len(), lost.collect())
     }
 
     /// Fails unless every NHRP packet is well-formed with a verified checksum and there are at least

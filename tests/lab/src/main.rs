@@ -63,7 +63,7 @@ enum Verb {
     NativeInit { tree: PathBuf, dir: PathBuf },
     /// First process around QEMU
     #[command(hide = true)]
-    QemuInit { kernel: PathBuf, initrd: PathBuf, modules: PathBuf, tree: PathBuf, dir: PathBuf },
+    QemuInit(qemu::Parts),
     /// First process around User-mode Linux
     #[command(hide = true)]
     UmlInit {
@@ -133,9 +133,7 @@ fn main() -> ExitCode {
         Verb::Guest => guest::run(),
         Verb::Crowd(options) => crowd::run(&options),
         Verb::NativeInit { tree, dir } => native::init(&tree, &dir),
-        Verb::QemuInit { kernel, initrd, modules, tree, dir } => {
-            qemu::init(&kernel, &initrd, &modules, &tree, &dir)
-        }
+        Verb::QemuInit(parts) => qemu::init(&parts),
         Verb::UmlInit { cage, kernel, tree, dir, terminal } => {
             uml::init(&cage, &kernel, &tree, &dir, terminal)
         }

@@ -30,7 +30,7 @@ pub(crate) fn run() -> Result<()> {
                 if lab.as_ref().is_none_or(|lab| *lab.mix() != case.mix) {
                     drop(lab.take());
                 }
-                let lab = lab.get_or_insert_with(|| Lab::new(plan.release, case.mix.clone()));
+                let lab = lab.get_or_insert_with(|| Lab::new(plan.release, plan.backend, case.mix.clone()));
                 report(dir, &run_case(dir, lab, case))?;
             }
         }

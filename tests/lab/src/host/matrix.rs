@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::failure::Result;
 use crate::mix::{Kind, Mix};
-use crate::plan::Case;
+use crate::plan::{Backend, Case};
 use crate::release::Release;
 use crate::scenarios::{self, Mixes, Scenario};
 
@@ -15,6 +15,8 @@ use crate::scenarios::{self, Mixes, Scenario};
 pub(crate) struct Batch {
     /// The FRR release of the guest.
     pub(crate) release: Release,
+    /// The back end that it must have, if it is not left to the machine.
+    pub(crate) backend: Option<Backend>,
     /// What runs.
     pub(crate) cases: Vec<Case>,
 }
@@ -52,11 +54,15 @@ pub(crate) fn batches(names: &[String], release: Option<Release>, mix: Option<&M
         let alone = [Mix::all(Kind::Frr), Mix::all(Kind::Ours)].contains(of);
         !alone || at == Release::V10_3 || (release.is_some() && mix.is_some())
     };
+    let release_asked = release.is_some();
     let mut batches = Vec::new();
     for mix in &mixes {
         for release in &releases {
             let in_list = |scenario: &&Scenario| match scenario.mixes {
                 Mixes::Lab => mixes.first() == Some(mix),
+                Mixes::Once | Mixes::Qemu => {
+                    *mix == Mix::all(Kind::Ours) && (release_asked || *release == Release::V10_3)
+                }
                 Mixes::Ours => *mix == Mix::all(Kind::Ours),
                 Mixes::Interop => mixed_or_once(*release, mix),
                 Mixes::Hub => hub_alone(*release, mix),
@@ -71,8 +77,14 @@ pub(crate) fn batches(names: &[String], release: Option<Release>, mix: Option<&M
                     names.is_empty() || names.iter().any(|name| label.contains(name.as_str()))
                 })
                 .collect();
-            if !cases.is_empty() {
-                batches.push(Batch { release: *release, cases });
+            let needs_qemu = |case: &Case| {
+                scenarios::find(&case.scenario).is_ok_and(|scenario| scenario.mixes == Mixes::Qemu)
+            };
+            let (qemu, any): (Vec<Case>, Vec<Case>) = cases.into_iter().partition(needs_qemu);
+            for (backend, cases) in [(Some(Backend::Qemu), qemu), (None, any)] {
+                if !cases.is_empty() {
+                    batches.push(Batch { release: *release, backend, cases });
+                }
             }
         }
     }
@@ -102,6 +114,17 @@ mod tests {
         let name = ["restart_keeps_neighbours".to_owned()];
         assert_eq!(super::batches(&name, Some(Release::V8_4), None).len(), 1);
         assert!(super::batches(&name, Some(Release::V8_4), Some(&Mix::all(Kind::Frr))).is_empty());
+    }
+
+    #[test]
+    fn the_virtual_machine_has_a_boot_of_its_own() {
+        let batches = batches(&[], None, None);
+        let qemu: Vec<&Batch> = batches.iter().filter(|batch| batch.backend == Some(Backend::Qemu)).collect();
+        let [only] = qemu.as_slice() else { panic!("{qemu:?}") };
+        assert_eq!(
+            only.cases.iter().map(|case| case.scenario.as_str()).collect::<Vec<_>>(),
+            ["qemu_back_end"]
+        );
     }
 
     #[test]

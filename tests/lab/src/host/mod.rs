@@ -8,6 +8,7 @@ mod interrupt;
 mod matrix;
 mod mirror;
 pub(crate) mod native;
+pub(crate) mod nested;
 mod probe;
 pub(crate) mod qemu;
 mod tools;

@@ -11,9 +11,12 @@ use super::qemu::Qemu;
 use super::tools::Uml;
 use super::tree::{Tree, tree};
 use super::{native, qemu, tools, uml};
-use crate::failure::Result;
+use crate::failure::{Context, Result, ensure};
 use crate::plan::Backend;
 use crate::release::Release;
+
+/// Makes what every node has. With `name`, because iproute2 takes a short name for an abbreviated option.
+const PROBE: &str = "ip link add name probe-gre type gre key 1 && ip link add name probe-lan type dummy";
 
 /// A way to run guests, with what it needs found.
 #[derive(Debug)]
@@ -77,15 +80,23 @@ impl Machine {
     }
 }
 
-/// Native if a throw-away namespace of this kernel accepts a GRE tunnel with a key and a dummy
-/// interface; else User-mode Linux.
+/// Native if it works here, else User-mode Linux.
 fn probe() -> Backend {
-    let works = Command::new("unshare")
-        .args(["--net", "sh", "-c", "ip link add p type gre key 1 && ip link add d type dummy"])
+    if native_works().is_ok() { Backend::Native } else { Backend::Uml }
+}
+
+/// Whether a throw-away namespace of this kernel accepts a GRE tunnel with a key and a dummy interface; if not, what
+/// it says.
+pub(super) fn native_works() -> Result<()> {
+    let output = Command::new("unshare")
+        .args(["--net", "sh", "-c", PROBE])
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    if works { Backend::Native } else { Backend::Uml }
+        .output()
+        .context(|| "starting unshare".to_owned())?;
+    ensure!(
+        output.status.success(),
+        "this kernel makes no GRE tunnel: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(())
 }

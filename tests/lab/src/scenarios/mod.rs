@@ -8,6 +8,7 @@ mod clear;
 mod expiry;
 mod first_direct_path;
 mod judge_sees_broken_packets;
+mod native_back_end;
 mod redirect;
 mod registration;
 mod renewal;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use crate::dmvpn::{Dmvpn, Shape};
 use crate::failure::{Context, Result};
 use crate::mix::Mix;
+use crate::plan::Backend;
 use crate::release::Release;
 
 /// A scenario.
@@ -47,6 +49,10 @@ pub(crate) struct Scenario {
 pub(crate) enum Mixes {
     /// It concerns the lab itself: once per release, whatever the daemons.
     Lab,
+    /// It concerns the lab itself, with ours on every node: with FRR 10.3 unless another is asked for.
+    Once,
+    /// The same in a virtual machine, whatever back end the others use.
+    Qemu,
     /// How this project's daemon conducts itself: once per release, with ours on every node.
     Ours,
     /// The interoperation matrix: FRR alone and every mix of FRR's and ours, with every release.
@@ -62,6 +68,7 @@ pub(crate) enum Mixes {
 pub(crate) struct Lab {
     out: PathBuf,
     release: Release,
+    backend: Backend,
     mix: Mix,
     notes: Vec<String>,
     kept: Option<Dmvpn>,
@@ -85,7 +92,7 @@ pub(crate) const ALL: &[Scenario] = &[
         run: judge_sees_broken_packets::run,
     },
     interop(
-        "first_direct_path",
+        first_direct_path::NAME,
         "two spokes register, are redirected, resolve each other and talk directly",
         first_direct_path::run,
     ),
@@ -107,7 +114,7 @@ pub(crate) const ALL: &[Scenario] = &[
     interop("clear", "`clear ip nhrp` forgets at once, and traffic or renewal brings it back", clear::run),
     interop(
         "renewal",
-        "registrations and a used shortcut outlive the holding time without a lost packet",
+        "registrations and a used shortcut outlive the holding time, and ours loses no packet",
         renewal::run,
     ),
     interop(
@@ -134,6 +141,20 @@ pub(crate) const ALL: &[Scenario] = &[
         mixes: Mixes::OurHub,
         limit: Duration::from_secs(180),
         run: restart_keeps_neighbours::run,
+    },
+    Scenario {
+        name: "native_back_end",
+        about: "the lab's native back end shows the first direct path in namespaces of a kernel with GRE",
+        mixes: Mixes::Once,
+        limit: Duration::from_secs(240),
+        run: native_back_end::run,
+    },
+    Scenario {
+        name: "qemu_back_end",
+        about: "the lab's virtual machine boots Debian's kernel and shows the first direct path on it",
+        mixes: Mixes::Qemu,
+        limit: Duration::from_secs(240),
+        run: first_direct_path::run,
     },
     conduct(
         "started_by_frrs_scripts",
@@ -173,9 +194,9 @@ const REGISTER: Duration = Duration::from_secs(30);
 const RESOLVE: Duration = Duration::from_secs(10);
 
 impl Lab {
-    /// A lab for scenarios of this release and mix.
-    pub(crate) fn new(release: Release, mix: Mix) -> Self {
-        Self { out: PathBuf::new(), release, mix, notes: Vec::new(), kept: None }
+    /// A lab for scenarios of this release and mix in a guest of this kind.
+    pub(crate) fn new(release: Release, backend: Backend, mix: Mix) -> Self {
+        Self { out: PathBuf::new(), release, backend, mix, notes: Vec::new(), kept: None }
     }
 
     /// Makes it ready for the next scenario, which writes below `out`.
