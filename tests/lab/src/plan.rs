@@ -41,6 +41,16 @@ pub(crate) enum Backend {
     Qemu,
 }
 
+impl Backend {
+    /// By what the times allowed to a guest are multiplied.
+    pub(crate) fn slowness(self) -> u32 {
+        match self {
+            Self::Native | Self::Uml => 1,
+            Self::Qemu => 4, // an emulated processor
+        }
+    }
+}
+
 /// What to do in a boot.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Task {

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::failure::{Context, Result};
+use crate::net::be_patient;
 use crate::plan::{Case, GUEST_DIR, Outcome, Plan, Report, STORY, Task, results_file};
 use crate::scenarios::{self, Lab};
 
@@ -21,6 +22,7 @@ pub(crate) fn run() -> Result<()> {
     let dir = Path::new(GUEST_DIR);
     let text = fs::read_to_string(dir.join("plan.json")).context(|| "reading the plan".to_owned())?;
     let plan: Plan = serde_json::from_str(&text).context(|| "reading the plan".to_owned())?;
+    be_patient(plan.backend.slowness());
     prepare::kernel(plan.backend)?;
     match &plan.task {
         Task::Cases(cases) => {

@@ -209,7 +209,7 @@ pub(crate) fn boot(
             return Err(Failure::new("interrupted"));
         }
         if let Some(limits) = limits {
-            let limit = (limits.get(seen).copied().unwrap_or_default() + BOOT) * machine.slowness();
+            let limit = (limits.get(seen).copied().unwrap_or_default() + BOOT) * machine.backend().slowness();
             if since.elapsed() > limit {
                 return Err(Failure::new(format!(
                     "the guest was silent for {} s and was killed; the end of its console:\n{}",

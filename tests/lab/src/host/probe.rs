@@ -62,14 +62,6 @@ impl Machine {
         }
     }
 
-    /// By what the times allowed to a guest are multiplied.
-    pub(crate) fn slowness(&self) -> u32 {
-        match self {
-            Self::Native | Self::Uml { .. } => 1,
-            Self::Qemu(_) => 4, // an emulated processor
-        }
-    }
-
     /// The command that boots this tree with this directory shared.
     pub(crate) fn command(&self, tree: &Tree, dir: &Path, console: Console) -> Result<Prepared> {
         match self {

@@ -6,4 +6,4 @@ mod wait;
 
 pub(crate) use node::{Network, Node};
 pub(crate) use process::Process;
-pub(crate) use wait::wait_until;
+pub(crate) use wait::{be_patient, wait_until};

@@ -2,12 +2,21 @@
 //!
 //! Owns the polling. Never decides what is waited for.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Result};
 
 /// Time between two looks. A guest kernel of the lab has 10 ms ticks and slow system calls.
 const INTERVAL: Duration = Duration::from_millis(100);
+
+/// By what every timeout is multiplied.
+static SLOWNESS: OnceLock<u32> = OnceLock::new();
+
+/// Multiplies every timeout of this program from now on, for a guest whose processor is emulated. The first call counts.
+pub(crate) fn be_patient(slowness: u32) {
+    SLOWNESS.get_or_init(|| slowness);
+}
 
 /// Looks until `look` answers `Ok(value)`, and returns the value. `Err(seen)` means "not yet" and says
 /// what was seen instead; after `timeout` the failure names what was awaited and the last thing seen.
@@ -17,6 +26,7 @@ pub(crate) fn wait_until<T>(
     mut look: impl FnMut() -> std::result::Result<T, String>,
 ) -> Result<T> {
     let started = Instant::now();
+    let timeout = timeout * SLOWNESS.get().copied().unwrap_or(1);
     loop {
         let seen = match look() {
             Ok(value) => return Ok(value),
