@@ -60,8 +60,7 @@ impl Fib {
     }
 
     pub(crate) fn forward(&self, to: IpAddr) -> Verdict {
-        let foreign = self.routes.iter().filter(|(p, _)| p.contains(&to)).max_by_key(|(p, _)| p.prefix_len());
-        let own = self.nhrp.iter().filter(|(p, _)| p.contains(&to)).max_by_key(|(p, _)| p.prefix_len());
+        let (foreign, own) = (longest(&self.routes, to), longest(&self.nhrp, to));
         match (foreign, own) {
             (Some((fp, hop)), Some((op, _))) if fp.prefix_len() >= op.prefix_len() => via(hop, to),
             (_, Some((_, route))) => match route.nexthop {
@@ -73,6 +72,13 @@ impl Fib {
             (None, None) => Verdict::Drop,
         }
     }
+}
+
+/// Longest match.
+fn longest<T>(table: &BTreeMap<IpNet, T>, to: IpAddr) -> Option<(IpNet, &T)> {
+    let lengths = (0..=IpNet::from(to).max_prefix_len()).rev();
+    let prefixes = lengths.filter_map(|length| IpNet::new(to, length).ok().map(|p| p.trunc()));
+    prefixes.into_iter().find_map(|prefix| table.get(&prefix).map(|value| (prefix, value)))
 }
 
 fn via(hop: &Hop, to: IpAddr) -> Verdict {

@@ -21,14 +21,21 @@
 // A simulator is a test tool: a node that does not exist is a mistake in the test, and it shall stop there.
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::panic)]
 
+mod bindings;
 mod kernel;
 mod network;
 mod node;
 mod router;
+mod seeds;
 mod trace;
+mod turmoil;
+mod watch;
 
 pub use kernel::{Fib, Hop};
-pub use network::{Conditions, Frame, Network, NodeId};
+pub use network::{Conditions, Frame, Network, NodeId, Saboteur};
 pub use node::{Node, Tunnel};
 pub use router::Router;
+pub use seeds::for_each_seed;
 pub use trace::Trace;
+pub use turmoil::{Incident, Turmoil};
+pub use watch::{Heard, Rule, Violation};

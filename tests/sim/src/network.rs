@@ -1,35 +1,47 @@
 //! The transport network and the clock.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use nhrp_engine::{Engine, Input, Instant, NeighbourEvent, NeighbourState, Output};
+use nhrp_engine::{Engine, Input, Instant, Output};
 use nhrp_wire::{Packet, PacketType};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::kernel::{Fib, Hop, Verdict};
+use crate::kernel::{Fib, Hop};
 use crate::node::Node;
-use crate::router::{LAN, Router};
-use crate::trace::Trace;
+use crate::router::{Router, UNDERLAY};
+use crate::watch::{Heard, Rule, Violation, Watch};
 
 /// A node of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeId(usize);
+pub struct NodeId(pub(crate) usize);
 
 /// What the transport network does to packets.
 #[derive(Clone, Copy, Debug)]
 pub struct Conditions {
-    /// One-way delay.
+    /// One-way delay, at least.
     pub delay: Duration,
+    /// Random delay that comes on top, up to this: packets overtake each other.
+    pub jitter: Duration,
     /// Share of packets lost, 0 to 1.
     pub loss: f64,
     /// Share of packets that arrive twice, 0 to 1.
     pub duplicate: f64,
 }
+
+impl Default for Conditions {
+    fn default() -> Self {
+        Self { delay: Duration::from_millis(5), jitter: Duration::ZERO, loss: 0.0, duplicate: 0.0 }
+    }
+}
+
+/// Changes what a node sends, or has written, before anybody sees it. Is told what the node received.
+pub type Saboteur = Box<dyn FnMut(NodeId, Option<&Heard>, &mut Vec<Output>)>;
 
 /// An NHRP packet on the wire.
 #[derive(Clone, Debug)]
@@ -68,18 +80,25 @@ impl Frame {
 #[derive(Debug)]
 enum Event {
     Input(NodeId, Input),
-    Arrival { source: IpAddr, destination: IpAddr, key: u32, octets: Vec<u8> },
+    Arrival { destination: IpAddr, key: u32, heard: Heard },
 }
 
 /// A network in virtual time.
-#[derive(Debug)]
 pub struct Network {
-    now: Instant,
+    pub(crate) now: Instant,
     nodes: Vec<Node>,
     /// By time and, at the same time, in the order in which they were made.
     queue: BinaryHeap<Reverse<(Instant, u64)>>,
-    events: BTreeMap<u64, Event>,
+    events: HashMap<u64, Event>,
     sequence: u64,
+    /// Deadlines of all engines, and that of each by its number.
+    deadlines: BTreeSet<(Instant, NodeId)>,
+    armed: Vec<Option<Instant>>,
+    /// Who is reached at which address with which key; made anew when a node was changed from outside.
+    owners: Option<HashMap<(u32, IpAddr), (NodeId, u32)>>,
+    pub(crate) watch: Option<Watch>,
+    saboteur: Option<Saboteur>,
+    deaf: Option<NodeId>,
     rng: StdRng,
     /// Delay, loss, duplication.
     pub conditions: Conditions,
@@ -97,12 +116,66 @@ impl Network {
             now: Instant::ZERO,
             nodes: Vec::new(),
             queue: BinaryHeap::new(),
-            events: BTreeMap::new(),
+            events: HashMap::new(),
             sequence: 0,
+            deadlines: BTreeSet::new(),
+            armed: Vec::new(),
+            owners: None,
+            watch: None,
+            saboteur: None,
+            deaf: None,
             rng: StdRng::seed_from_u64(seed),
-            conditions: Conditions { delay: Duration::from_millis(5), loss: 0.0, duplicate: 0.0 },
+            conditions: Conditions::default(),
             names: BTreeMap::new(),
             wire: Vec::new(),
+        }
+    }
+
+    /// The same with a watchman: the first violation of a [`Rule`] ends the run.
+    #[must_use]
+    pub fn watched(seed: u64) -> Self {
+        Self { watch: Some(Watch::default()), ..Self::new(seed) }
+    }
+
+    /// Lets somebody change what nodes do. Violations are then noted, see [`Network::violations`].
+    pub fn sabotage(&mut self, saboteur: impl FnMut(NodeId, Option<&Heard>, &mut Vec<Output>) + 'static) {
+        self.saboteur = Some(Box::new(saboteur));
+        self.note_violations();
+    }
+
+    /// This node's engine is not told of its deadlines any more.
+    pub fn deafen(&mut self, id: NodeId) {
+        self.deaf = Some(id);
+        self.note_violations();
+    }
+
+    /// A violation does not end the run.
+    pub fn note_violations(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.lenient = true;
+        }
+    }
+
+    /// Peers that are no nodes: a test makes packets in their name.
+    pub fn expect_strangers(&mut self, count: usize) {
+        if let Some(watch) = &mut self.watch {
+            watch.strangers = count;
+        }
+    }
+
+    /// Rules broken so far.
+    #[must_use]
+    pub fn violations(&self) -> &[Violation] {
+        self.watch.as_ref().map_or(&[], |w| &w.violations)
+    }
+
+    /// Looks at everything that every node knows; in between large nodes are looked at now and then.
+    pub fn look_at_all(&mut self) {
+        if let Some(mut watch) = self.watch.take() {
+            for id in self.nodes() {
+                watch.walk(self.now, id, self.node(id));
+            }
+            self.watch = Some(watch);
         }
     }
 
@@ -120,6 +193,7 @@ impl Network {
 
     /// A node, to be changed.
     pub fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        self.owners = None;
         &mut self.nodes[id.0]
     }
 
@@ -150,6 +224,10 @@ impl Network {
     /// [`Node::router`] beforehand takes effect.
     pub fn restart(&mut self, id: NodeId) {
         let seed = self.rng.random();
+        let now = self.now;
+        if let Some(watch) = &mut self.watch {
+            watch.forgot(now, id, &self.nodes[id.0].fib);
+        }
         let node = self.node_mut(id);
         node.engine = Engine::new(seed, node.router.limits);
         node.tunnels = vec![node.router.tunnel()];
@@ -167,16 +245,89 @@ impl Network {
         }
     }
 
+    /// Gives a node another address in the transport network, as DHCP does: interface, tunnel and engine follow.
+    pub fn relocate(&mut self, id: NodeId, nbma: IpAddr) {
+        let node = self.node_mut(id);
+        let former = std::mem::replace(&mut node.router.nbma, nbma);
+        for tunnel in &mut node.tunnels {
+            tunnel.nbma = nbma;
+        }
+        let (old, new) = (IpNet::from(former), IpNet::from(nbma));
+        self.input(id, Input::AddressDeleted { ifindex: UNDERLAY, address: old });
+        self.input(id, Input::AddressAdded { ifindex: UNDERLAY, address: new, secondary: false });
+        if let IpAddr::V4(local) = nbma {
+            let ifindex = Router::TUNNEL;
+            self.input(id, Input::Gre { ifindex, local: Some(local), link: Some(UNDERLAY) });
+        }
+    }
+
     /// Hands an input to a node now and carries out what the engine wants done.
     pub fn input(&mut self, id: NodeId, input: Input) {
+        let heard = match &input {
+            Input::Packet { source, octets, .. } if self.watch.is_some() => {
+                Some(Heard { source: *source, octets: octets.clone(), path: Vec::new() })
+            }
+            _ => None,
+        };
+        self.give(id, input, heard);
+    }
+
+    fn give(&mut self, id: NodeId, input: Input, heard: Option<Heard>) {
+        if self.owners.is_none() {
+            self.survey();
+        }
         let now = self.now;
-        self.node_mut(id).engine.handle(now, input);
-        self.drain(id);
+        let engine = &mut self.nodes[id.0].engine;
+        engine.handle(now, input);
+        let mut outputs: Vec<Output> = std::iter::from_fn(|| engine.poll_output()).collect();
+        if let Some(saboteur) = &mut self.saboteur {
+            saboteur(id, heard.as_ref(), &mut outputs);
+        }
+        if let Some(mut watch) = self.watch.take() {
+            watch.lossy |= self.conditions.loss > 0.0;
+            watch.step(now, id, self.node(id), heard.as_ref(), &outputs);
+            self.watch = Some(watch);
+        }
+        for output in outputs {
+            self.carry_out(id, output, heard.as_ref());
+        }
+        let next = self.nodes[id.0].engine.next_deadline();
+        if self.armed.len() <= id.0 {
+            self.armed.resize(id.0 + 1, None);
+        }
+        let former = std::mem::replace(&mut self.armed[id.0], next);
+        if former != next {
+            if let Some(former) = former {
+                self.deadlines.remove(&(former, id));
+            }
+            self.deadlines.extend(next.map(|at| (at, id)));
+        }
+        if let Some(watch) = &mut self.watch {
+            let stations = self.nodes.len();
+            watch.settled(now, id, &self.nodes[id.0], stations);
+        }
+    }
+
+    /// Nodes may have been changed from outside: who is where, and who says so.
+    fn survey(&mut self) {
+        let mut owners = HashMap::new();
+        for id in self.nodes() {
+            let node = self.node(id);
+            for tunnel in node.tunnels.iter().filter(|_| node.online) {
+                owners.entry((tunnel.key, node.public(tunnel.nbma))).or_insert((id, tunnel.ifindex));
+            }
+        }
+        self.owners = Some(owners);
+        if let Some(watch) = &mut self.watch {
+            for (index, node) in self.nodes.iter().enumerate() {
+                watch.station(self.now, NodeId(index), node);
+            }
+        }
     }
 
     /// Changes the configuration of a node's tunnel.
     pub fn configure(&mut self, id: NodeId, change: impl FnOnce(&mut nhrp_config::InterfaceConfig)) {
-        let router = &mut self.node_mut(id).router;
+        let router = &mut self.nodes[id.0].router;
         change(&mut router.config);
         let config = Box::new(router.config.clone());
         self.input(id, Input::Configure { name: "gre1".to_owned(), config });
@@ -203,24 +354,25 @@ impl Network {
         self.input(to, Input::Packet { ifindex: Router::TUNNEL, source, octets });
     }
 
-    fn drain(&mut self, id: NodeId) {
-        while let Some(output) = self.node_mut(id).engine.poll_output() {
-            let now = self.now;
-            if self.node_mut(id).fib.apply(&output) {
-                continue;
+    fn carry_out(&mut self, id: NodeId, output: Output, heard: Option<&Heard>) {
+        let now = self.now;
+        let node = &mut self.nodes[id.0];
+        if node.fib.apply(&output) {
+            return;
+        }
+        match output {
+            Output::Send { ifindex, destination, octets } => {
+                self.send(id, ifindex, destination, octets, heard)
             }
-            match output {
-                Output::Send { ifindex, destination, octets } => self.send(id, ifindex, destination, &octets),
-                Output::Resolve { token, name } => {
-                    let addresses = self.names.get(&name).cloned().ok_or_else(|| "no such name".to_owned());
-                    self.at(
-                        now + Duration::from_millis(3),
-                        Event::Input(id, Input::Resolved { token, addresses }),
-                    );
-                }
-                Output::Notice(notice) => self.node_mut(id).notices.push((now, notice)),
-                other => self.node_mut(id).others.push((now, other)),
+            Output::Resolve { token, name } => {
+                let addresses = self.names.get(&name).cloned().ok_or_else(|| "no such name".to_owned());
+                self.at(
+                    now + Duration::from_millis(3),
+                    Event::Input(id, Input::Resolved { token, addresses }),
+                );
             }
+            Output::Notice(notice) => node.notices.push((now, notice)),
+            other => node.others.push((now, other)),
         }
     }
 
@@ -230,7 +382,14 @@ impl Network {
         self.events.insert(self.sequence, event);
     }
 
-    fn send(&mut self, from: NodeId, ifindex: u32, destination: IpAddr, octets: &[u8]) {
+    fn send(
+        &mut self,
+        from: NodeId,
+        ifindex: u32,
+        destination: IpAddr,
+        octets: Vec<u8>,
+        heard: Option<&Heard>,
+    ) {
         let node = self.node(from);
         let Some(tunnel) = node.tunnels.iter().find(|t| t.ifindex == ifindex).cloned() else {
             panic!("the engine sends on interface {ifindex}, which is no tunnel of this node");
@@ -239,48 +398,50 @@ impl Network {
         let online = node.online;
         let to = self.owner(destination, tunnel.key).map(|(id, _)| id);
         let lost = !online || self.rng.random_bool(self.conditions.loss);
-        self.wire.push(Frame {
-            at: self.now,
-            from,
-            to: to.filter(|_| !lost),
-            source,
-            destination,
-            octets: octets.to_vec(),
-        });
+        let to = to.filter(|_| !lost);
+        self.wire.push(Frame { at: self.now, from, to, source, destination, octets: octets.clone() });
         if lost {
             return;
         }
+        // Only what is sent on has a past.
+        let mut path = match heard {
+            Some(heard) if passed_on(&heard.octets, &octets) => heard.path.clone(),
+            _ => Vec::new(),
+        };
+        path.push(from);
+        let heard = Heard { source, octets, path };
         let copies = 1 + usize::from(self.rng.random_bool(self.conditions.duplicate));
         for _ in 0..copies {
-            let at = self.now + self.conditions.delay;
-            self.at(at, Event::Arrival { source, destination, key: tunnel.key, octets: octets.to_vec() });
+            let mut at = self.now + self.conditions.delay;
+            if !self.conditions.jitter.is_zero() {
+                at = at + self.conditions.jitter.mul_f64(self.rng.random());
+            }
+            self.at(at, Event::Arrival { destination, key: tunnel.key, heard: heard.clone() });
         }
     }
 
     /// Who has an address of the transport network, with the interface at which a packet for it arrives.
-    fn owner(&self, destination: IpAddr, key: u32) -> Option<(NodeId, u32)> {
-        self.nodes().find_map(|id| {
-            let node = self.node(id);
-            let mut tunnels = node.tunnels.iter();
-            let tunnel = tunnels.find(|t| t.key == key && node.public(t.nbma) == destination)?;
-            node.online.then_some((id, tunnel.ifindex))
-        })
+    pub(crate) fn owner(&mut self, destination: IpAddr, key: u32) -> Option<(NodeId, u32)> {
+        if self.owners.is_none() {
+            self.survey();
+        }
+        self.owners.as_ref()?.get(&(key, destination)).copied()
     }
 
     /// Takes the next step, if it is due by `until`.
     fn step(&mut self, until: Instant) -> bool {
         let event = self.queue.peek().map(|Reverse(e)| e.0);
-        let deadline =
-            self.nodes().filter_map(|id| self.node(id).engine.next_deadline().map(|at| (at, id))).min();
+        let deadline = self.deadlines.first().copied();
         match (event, deadline) {
             (Some(at), d) if at <= until && d.is_none_or(|(d, _)| at <= d) => {
                 self.now = self.now.max(at);
                 let Some(Reverse((_, sequence))) = self.queue.pop() else { return false };
                 match self.events.remove(&sequence) {
                     Some(Event::Input(id, input)) => self.input(id, input),
-                    Some(Event::Arrival { source, destination, key, octets }) => {
+                    Some(Event::Arrival { destination, key, heard }) => {
                         if let Some((id, ifindex)) = self.owner(destination, key) {
-                            self.input(id, Input::Packet { ifindex, source, octets });
+                            let (source, octets) = (heard.source, heard.octets.clone());
+                            self.give(id, Input::Packet { ifindex, source, octets }, Some(heard));
                         }
                     }
                     None => {}
@@ -289,12 +450,30 @@ impl Network {
             }
             (_, Some((at, id))) if at <= until => {
                 self.now = self.now.max(at);
-                self.input(id, Input::DeadlineReached);
-                let next = self.node(id).engine.next_deadline();
-                assert!(next.is_none_or(|n| n > self.now), "a deadline stays in the past: {next:?}");
+                if self.deaf != Some(id) {
+                    self.input(id, Input::DeadlineReached);
+                }
+                self.after_deadline(id);
                 true
             }
             _ => false,
+        }
+    }
+
+    fn after_deadline(&mut self, id: NodeId) {
+        let (now, next) = (self.now, self.node(id).engine.next_deadline());
+        if next.is_none_or(|next| next > now) {
+            return;
+        }
+        let what = format!("the next deadline is in the past: {next:?}");
+        match &mut self.watch {
+            Some(watch) => {
+                watch.report(Rule::DeadlineStays, now, id, what);
+                // Whoever goes on all the same must not stay here for ever.
+                self.armed[id.0] = None;
+                self.deadlines.retain(|(_, armed)| *armed != id);
+            }
+            None => panic!("{what}"),
         }
     }
 
@@ -324,78 +503,24 @@ impl Network {
     pub fn sent(&self, from: NodeId, kind: PacketType, since: Instant) -> Vec<&Frame> {
         self.wire.iter().filter(|f| f.from == from && f.at >= since && f.kind() == kind).collect()
     }
-
-    /// Sends a data packet from a host behind (or on) a node and follows it. A node that sends it out of the tunnel
-    /// through which it came tells its engine, as NFLOG would. A neighbour entry that is missing or stale makes the
-    /// kernel ask. Data packets are never lost on the way and take no time.
-    ///
-    /// # Panics
-    /// If an address does not parse.
-    pub fn trace(&mut self, from: NodeId, source: &str, destination: &str) -> Trace {
-        let source: IpAddr = source.parse().expect("an address");
-        let destination: IpAddr = destination.parse().expect("an address");
-        let mut trace = Trace { at: self.now, nodes: vec![from], lost: None };
-        let mut here = from;
-        let mut arrived_on = None;
-        for _ in 0..16 {
-            if self.node(here).router.overlay.iter().any(|a| a.addr() == destination) {
-                return trace;
-            }
-            let Verdict::Out { ifindex, neighbour } = self.node(here).fib.forward(destination) else {
-                trace.lost = Some(format!("{here:?} has no route"));
-                return trace;
-            };
-            if ifindex == LAN {
-                return trace;
-            }
-            if arrived_on == Some(ifindex) {
-                let octets = data_packet(source, destination);
-                self.input(here, Input::Flow { ifindex, octets });
-            }
-            let Some(entry) = self.node(here).fib.neighbours.get(&(ifindex, neighbour)).copied() else {
-                let event = NeighbourEvent::Wanted;
-                self.input(here, Input::Neighbour { ifindex, protocol: neighbour, event });
-                trace.lost = Some(format!("{here:?} has no neighbour {neighbour}"));
-                return trace;
-            };
-            if entry.state == NeighbourState::Stale {
-                let event = NeighbourEvent::Probe;
-                self.input(here, Input::Neighbour { ifindex, protocol: neighbour, event });
-            }
-            let node = self.node(here);
-            let key = node.tunnels.iter().find(|t| t.ifindex == ifindex).map_or(0, |t| t.key);
-            let next = self.owner(entry.nbma, key).filter(|_| node.online);
-            let Some((next, at)) = next else {
-                trace.lost = Some(format!("nobody answers at {}", entry.nbma));
-                return trace;
-            };
-            trace.nodes.push(next);
-            here = next;
-            arrived_on = Some(at);
-        }
-        trace.lost = Some("it circles".to_owned());
-        trace
-    }
 }
 
-/// An ICMP echo request of 84 (IPv4) or 104 (IPv6) octets, without checksums.
-fn data_packet(source: IpAddr, destination: IpAddr) -> Vec<u8> {
-    let mut octets = Vec::with_capacity(104);
-    match (source, destination) {
-        (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            octets.extend_from_slice(&[0x45, 0, 0, 84, 0, 0, 0x40, 0, 63, 1, 0, 0]);
-            octets.extend_from_slice(&source.octets());
-            octets.extend_from_slice(&destination.octets());
-            octets.push(8);
-        }
-        (IpAddr::V6(source), IpAddr::V6(destination)) => {
-            octets.extend_from_slice(&[0x60, 0, 0, 0, 0, 64, 58, 63]);
-            octets.extend_from_slice(&source.octets());
-            octets.extend_from_slice(&destination.octets());
-            octets.push(128);
-        }
-        _ => panic!("source and destination are of one family"),
+/// Two packets are one on its way: the same exchange, or the same contents of an indication.
+fn passed_on(before: &[u8], after: &[u8]) -> bool {
+    let (Ok(before), Ok(after)) = (Packet::decode(before), Packet::decode(after)) else { return false };
+    let same_exchange = match (before.message.exchange(), after.message.exchange()) {
+        (Some(a), Some(b)) => a.request_id == b.request_id && before.source_protocol == after.source_protocol,
+        (None, None) => before.message == after.message,
+        _ => false,
+    };
+    same_exchange && before.message.packet_type() == after.message.packet_type()
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network")
+            .field("now", &self.now)
+            .field("nodes", &self.nodes.len())
+            .finish_non_exhaustive()
     }
-    octets.extend_from_slice(&[0; 63]);
-    octets
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use nhrp_engine::{Engine, Instant, Notice, Output};
+use nhrp_engine::{Engine, Instant, Neighbour, Notice, Output};
 
 use crate::kernel::Fib;
 use crate::router::Router;
@@ -51,13 +51,26 @@ impl Node {
     /// # Panics
     /// If they differ: the engine's accounts and its outputs contradict each other.
     pub fn assert_consistent(&self) {
+        if let Err(difference) = self.consistent() {
+            panic!("{difference}");
+        }
+    }
+
+    /// The same as a question.
+    pub(crate) fn consistent(&self) -> Result<(), String> {
         let mut wanted: Vec<_> = self.engine.routes().collect();
         wanted.sort_by_key(|r| r.prefix);
-        let there: Vec<_> = self.fib.nhrp.values().cloned().collect();
-        assert_eq!(wanted, there, "routes in the engine's view and in zebra");
-        let mut wanted: Vec<_> = self.engine.neighbours().map(|n| (n.ifindex, n.protocol, n.nbma)).collect();
+        if !wanted.iter().eq(self.fib.nhrp.values()) {
+            let there: Vec<_> = self.fib.nhrp.values().collect();
+            return Err(format!("routes in the engine's view {wanted:?} and in zebra {there:?}"));
+        }
+        let short = |n: &Neighbour| (n.ifindex, n.protocol, n.nbma);
+        let mut wanted: Vec<_> = self.engine.neighbours().map(|n| short(&n)).collect();
         wanted.sort_unstable();
-        let there: Vec<_> = self.fib.neighbours.values().map(|n| (n.ifindex, n.protocol, n.nbma)).collect();
-        assert_eq!(wanted, there, "neighbours in the engine's view and in the kernel");
+        let there: Vec<_> = self.fib.neighbours.values().map(short).collect();
+        if wanted != there {
+            return Err(format!("neighbours in the engine's view {wanted:?} and in the kernel {there:?}"));
+        }
+        Ok(())
     }
 }

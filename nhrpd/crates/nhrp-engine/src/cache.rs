@@ -87,7 +87,7 @@ pub(crate) struct CacheEntry {
     pub(crate) installed: bool,
     /// Packets went to it lately, as the kernel says.
     pub(crate) used: bool,
-    timer: Option<Instant>,
+    pub(crate) timer: Option<Instant>,
 }
 
 /// Why a binding was not taken.

@@ -12,6 +12,7 @@
 //! }
 //! ```
 
+mod audit;
 mod cache;
 mod engine;
 mod forward;

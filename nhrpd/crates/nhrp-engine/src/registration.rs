@@ -44,7 +44,7 @@ pub(crate) struct Nhs {
     shared: bool,
     /// Distinguishes the answer to this line's question from that to a former line in the same slot.
     token: u64,
-    timer: Option<Instant>,
+    pub(crate) timer: Option<Instant>,
 }
 
 /// A registration with one NBMA address.
@@ -65,8 +65,8 @@ pub(crate) struct Registration {
     /// The last attempt was not accepted (yet). An error or a refusal is no acceptance: its sender wants to be asked
     /// less, not more.
     awaiting: bool,
-    request_id: Option<u32>,
-    timer: Option<Instant>,
+    pub(crate) request_id: Option<u32>,
+    pub(crate) timer: Option<Instant>,
 }
 
 impl Engine {

@@ -35,10 +35,10 @@ fn has_record(extensions: &[Extension], filled: impl Fn(&ExtensionBody) -> bool)
 #[derive(Debug)]
 pub(crate) struct Resolution {
     pub(crate) target: IpAddr,
-    request_id: u32,
+    pub(crate) request_id: u32,
     attempt: usize,
     started: Instant,
-    timer: Option<Instant>,
+    pub(crate) timer: Option<Instant>,
 }
 
 impl Engine {

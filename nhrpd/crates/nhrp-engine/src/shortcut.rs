@@ -46,7 +46,7 @@ pub(crate) struct Shortcut {
     /// The route is announced.
     announced: bool,
     stage: Stage,
-    timer: Option<Instant>,
+    pub(crate) timer: Option<Instant>,
 }
 
 impl Engine {

@@ -51,6 +51,11 @@ impl Timers {
         self.set.pop_first().map(|(_, timer)| timer)
     }
 
+    /// All that are armed, the next one first.
+    pub(crate) fn armed(&self) -> impl Iterator<Item = (Instant, Timer)> + '_ {
+        self.set.iter().copied()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.set.len()
     }
