@@ -35,11 +35,13 @@ impl Engine {
             self.resolutions.iter().map(|(key, r)| (Timer::Resolution(ResolutionId::from_key(key)), r.timer));
         let shortcuts =
             self.shortcuts.iter().map(|(key, s)| (Timer::Shortcut(ShortcutId::from_key(key)), s.timer));
+        let purges = self.purging.waiting().map(|(id, _, timer)| (Timer::Purge(id), timer));
         cache
             .chain(nhs)
             .chain(registrations)
             .chain(resolutions)
             .chain(shortcuts)
+            .chain(purges)
             .filter_map(|(timer, at)| Some((timer, at?)))
             .collect()
     }
@@ -50,7 +52,7 @@ impl Engine {
             match remembered.remove(&timer) {
                 Some(known) if known == at => {}
                 Some(known) => {
-                    faults.push(format!("{timer:?} is armed at {at:?}, its owner thinks {known:?}"))
+                    faults.push(format!("{timer:?} is armed at {at:?}, its owner thinks {known:?}"));
                 }
                 None => faults.push(format!("{timer:?} at {at:?} has no owner")),
             }
@@ -122,6 +124,9 @@ impl Engine {
                 }
                 Pending::Resolution(id) => {
                     self.resolutions.get(id.key()).is_some_and(|r| r.request_id == *request)
+                }
+                Pending::Purge(id) => {
+                    self.purging.waiting().any(|(waiting, at, _)| waiting == *id && at == *request)
                 }
             };
             if !known {

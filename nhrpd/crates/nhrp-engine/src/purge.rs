@@ -80,6 +80,13 @@ pub(crate) struct Purging {
     leaving: bool,
 }
 
+impl Purging {
+    /// Requests without a reply: request id and timer.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = (PurgeId, u32, Option<Instant>)> + '_ {
+        self.waiting.iter().map(|(key, p)| (PurgeId::from_key(key), p.request_id, p.timer))
+    }
+}
+
 impl Engine {
     /// We have answered a requester about a prefix.
     pub(crate) fn remember_answer(
