@@ -269,10 +269,10 @@ impl Network {
             }
             _ => None,
         };
-        self.give(id, input, heard);
+        self.give(id, input, heard.as_ref());
     }
 
-    fn give(&mut self, id: NodeId, input: Input, heard: Option<Heard>) {
+    fn give(&mut self, id: NodeId, input: Input, heard: Option<&Heard>) {
         if self.owners.is_none() {
             self.survey();
         }
@@ -281,15 +281,15 @@ impl Network {
         engine.handle(now, input);
         let mut outputs: Vec<Output> = std::iter::from_fn(|| engine.poll_output()).collect();
         if let Some(saboteur) = &mut self.saboteur {
-            saboteur(id, heard.as_ref(), &mut outputs);
+            saboteur(id, heard, &mut outputs);
         }
         if let Some(mut watch) = self.watch.take() {
             watch.lossy |= self.conditions.loss > 0.0;
-            watch.step(now, id, self.node(id), heard.as_ref(), &outputs);
+            watch.step(now, id, self.node(id), heard, &outputs);
             self.watch = Some(watch);
         }
         for output in outputs {
-            self.carry_out(id, output, heard.as_ref());
+            self.carry_out(id, output, heard);
         }
         let next = self.nodes[id.0].engine.next_deadline();
         if self.armed.len() <= id.0 {
@@ -362,7 +362,7 @@ impl Network {
         }
         match output {
             Output::Send { ifindex, destination, octets } => {
-                self.send(id, ifindex, destination, octets, heard)
+                self.send(id, ifindex, destination, octets, heard);
             }
             Output::Resolve { token, name } => {
                 let addresses = self.names.get(&name).cloned().ok_or_else(|| "no such name".to_owned());
@@ -441,7 +441,7 @@ impl Network {
                     Some(Event::Arrival { destination, key, heard }) => {
                         if let Some((id, ifindex)) = self.owner(destination, key) {
                             let (source, octets) = (heard.source, heard.octets.clone());
-                            self.give(id, Input::Packet { ifindex, source, octets }, Some(heard));
+                            self.give(id, Input::Packet { ifindex, source, octets }, Some(&heard));
                         }
                     }
                     None => {}
