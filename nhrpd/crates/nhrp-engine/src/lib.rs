@@ -20,6 +20,7 @@ mod ids;
 mod indication;
 mod interface;
 mod io;
+mod nhs;
 mod notice;
 mod packets;
 mod prefix_table;

@@ -63,6 +63,17 @@ pub enum Notice {
         host: String,
         /// The resolver's words.
         error: String,
+        /// What it resolved to before stays in use.
+        kept: bool,
+    },
+    /// The name of an NHS leads somewhere for the first time, elsewhere than before, or again.
+    NameResolved {
+        /// Interface.
+        name: String,
+        /// The host name.
+        host: String,
+        /// The NBMA addresses that are registered with.
+        addresses: Vec<IpAddr>,
     },
     /// A client registered for the first time or moved.
     ClientRegistered {
@@ -139,7 +150,10 @@ impl Notice {
                 Level::Warning
             }
             Self::InterfaceState { obstacle: Some(_), .. } => Level::Warning,
-            Self::PacketRefused { .. } | Self::InterfaceState { .. } | Self::Registered { .. } => Level::Info,
+            Self::PacketRefused { .. }
+            | Self::InterfaceState { .. }
+            | Self::Registered { .. }
+            | Self::NameResolved { .. } => Level::Info,
             Self::Packet { .. }
             | Self::ClientRegistered { .. }
             | Self::ClientLeft { .. }
@@ -210,10 +224,18 @@ impl fmt::Display for Notice {
             Self::RegistrationFailed { name, nhs, reason } => {
                 write!(f, "{name}: not registered with NHS {nhs}: {reason}")
             }
-            Self::NameUnresolved { name, host, error } => write!(
+            Self::NameUnresolved { name, host, error, kept } => write!(
                 f,
-                "{name}: NHS name {host} does not resolve ({error}); retrying every 5 s, check DNS or the nhs line"
+                "{name}: NHS name {host} does not resolve: {error}; {}retrying every 5 s",
+                if *kept { "its former addresses stay in use, " } else { "" }
             ),
+            Self::NameResolved { name, host, addresses } => {
+                write!(f, "{name}: NHS name {host} leads to ")?;
+                for (at, address) in addresses.iter().enumerate() {
+                    write!(f, "{}{address}", if at == 0 { "" } else { ", " })?;
+                }
+                if addresses.is_empty() { f.write_str("this node alone") } else { Ok(()) }
+            }
             Self::ClientRegistered { name, protocol, nbma } => {
                 write!(f, "{name}: {protocol} registered from {nbma}")
             }

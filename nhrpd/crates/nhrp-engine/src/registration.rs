@@ -13,8 +13,9 @@ use crate::Engine;
 use crate::cache::{Binding, CacheType, Origin};
 use crate::engine::Pending;
 use crate::ids::{InterfaceId, NhsId, RegistrationId};
-use crate::interface::{FAMILIES, afi_of};
+use crate::interface::afi_of;
 use crate::io::Output;
+use crate::nhs::UNREACHABLE_AFTER;
 use crate::notice::Notice;
 use crate::packets::{empty_extension, empty_request_extensions, wire_family};
 use crate::prefix_table::host;
@@ -26,26 +27,6 @@ const WAIT_AFTER_SUCCESS: u64 = 2;
 const LONGEST_WAIT: u64 = 64;
 /// After an attempt that waited this long in vain, what is known about the NHS is no longer believed.
 const GIVE_UP_WAIT: u64 = 16;
-const RESOLVE_AGAIN: Duration = Duration::from_secs(5);
-const RESOLVE_REFRESH: Duration = Duration::from_secs(7200);
-/// As many addresses of one name as FRR takes.
-const MAX_ADDRESSES: usize = 16;
-
-/// A configured `nhs` line.
-#[derive(Debug)]
-pub(crate) struct Nhs {
-    pub(crate) interface: InterfaceId,
-    pub(crate) afi: Afi,
-    pub(crate) protocol: NhsProtocol,
-    pub(crate) name: String,
-    pub(crate) priority: u8,
-    pub(crate) registrations: Vec<RegistrationId>,
-    /// The name leads to ourselves as well: we are one of several hubs that share it.
-    shared: bool,
-    /// Distinguishes the answer to this line's question from that to a former line in the same slot.
-    token: u64,
-    pub(crate) timer: Option<Instant>,
-}
 
 /// A registration with one NBMA address.
 #[derive(Debug)]
@@ -56,7 +37,7 @@ pub(crate) struct Registration {
     pub(crate) learned: Option<IpAddr>,
     pub(crate) registered: bool,
     /// Own NBMA and overlay address that the NHS has accepted.
-    told: Option<(IpAddr, IpAddr)>,
+    pub(crate) told: Option<(IpAddr, IpAddr)>,
     /// Attempts without an answer since the last one that had one.
     pub(crate) failures: u32,
     pub(crate) last_error: Option<String>,
@@ -67,174 +48,39 @@ pub(crate) struct Registration {
     awaiting: bool,
     pub(crate) request_id: Option<u32>,
     pub(crate) timer: Option<Instant>,
+    /// The name does not have this address any more; kept until a server at one of the new ones has accepted.
+    pub(crate) retiring: bool,
+    /// A server of better priority is registered with, or is being tried.
+    pub(crate) standby: bool,
+}
+
+impl Registration {
+    pub(crate) fn new(nhs: NhsId, nbma: IpAddr) -> Self {
+        Self {
+            nhs,
+            nbma,
+            learned: None,
+            registered: false,
+            told: None,
+            failures: 0,
+            last_error: None,
+            wait: FIRST_WAIT,
+            awaiting: false,
+            request_id: None,
+            timer: None,
+            retiring: false,
+            standby: false,
+        }
+    }
 }
 
 impl Engine {
-    /// Makes the `nhs` lines of a family and their registrations equal to the configuration.
-    pub(crate) fn sync_nhs(&mut self, interface: InterfaceId, afi: Afi) {
-        let Some(i) = self.interfaces.get(interface.key()) else { return };
-        let wanted = if i.family(afi).running { i.config.family(afi).nhs.clone() } else { Vec::new() };
-        let current = i.family(afi).nhs.clone();
-        let mut kept = Vec::with_capacity(wanted.len());
-        for line in &wanted {
-            let same = current.iter().copied().find(|id| {
-                self.nhs.get(id.key()).is_some_and(|n| n.protocol == line.protocol && n.name == line.nbma)
-            });
-            if let Some(id) = same {
-                if let Some(nhs) = self.nhs.get_mut(id.key()) {
-                    nhs.priority = line.priority;
-                }
-                kept.push(id);
-                continue;
-            }
-            self.next_token += 1;
-            let id = NhsId::from_key(self.nhs.insert(Nhs {
-                interface,
-                afi,
-                protocol: line.protocol,
-                name: line.nbma.clone(),
-                priority: line.priority,
-                registrations: Vec::new(),
-                shared: false,
-                token: self.next_token,
-                timer: None,
-            }));
-            self.resolve_nhs(id);
-            kept.push(id);
-        }
-        for id in current.into_iter().filter(|id| !kept.contains(id)) {
-            self.remove_nhs(id);
-        }
-        if let Some(i) = self.interfaces.get_mut(interface.key()) {
-            i.family_mut(afi).nhs = kept;
-        }
-    }
-
-    fn remove_nhs(&mut self, id: NhsId) {
-        for registration in self.nhs.get(id.key()).map(|n| n.registrations.clone()).unwrap_or_default() {
-            self.deregister(registration);
-        }
-        let Some(mut nhs) = self.nhs.try_remove(id.key()) else { return };
-        self.timers.disarm(&mut nhs.timer, Timer::Nhs(id));
-        for registration in nhs.registrations {
-            self.remove_registration(registration);
-        }
-    }
-
-    fn remove_registration(&mut self, id: RegistrationId) {
+    pub(crate) fn remove_registration(&mut self, id: RegistrationId) {
         self.deregister(id);
         let Some(mut registration) = self.registrations.try_remove(id.key()) else { return };
         self.timers.disarm(&mut registration.timer, Timer::Registration(id));
         if let Some(request) = registration.request_id {
             self.pending.remove(&request);
-        }
-    }
-
-    fn resolve_nhs(&mut self, id: NhsId) {
-        let Some(nhs) = self.nhs.get(id.key()) else { return };
-        if let Ok(address) = nhs.name.parse::<IpAddr>() {
-            self.set_nhs_addresses(id, &[address]);
-            return;
-        }
-        let (token, name) = (nhs.token, nhs.name.clone());
-        self.push(Output::Resolve { token, name });
-    }
-
-    pub(crate) fn resolve_all_nhs(&mut self, interface: InterfaceId, afi: Afi) {
-        let lines = self.interfaces.get(interface.key()).map(|i| i.family(afi).nhs.clone());
-        for id in lines.unwrap_or_default() {
-            self.resolve_nhs(id);
-        }
-    }
-
-    pub(crate) fn on_nhs_timer(&mut self, id: NhsId) {
-        if let Some(nhs) = self.nhs.get_mut(id.key()) {
-            nhs.timer = None;
-            self.resolve_nhs(id);
-        }
-    }
-
-    pub(crate) fn on_resolved(&mut self, token: u64, addresses: Result<Vec<IpAddr>, String>) {
-        let Some((key, nhs)) = self.nhs.iter_mut().find(|(_, n)| n.token == token) else { return };
-        let id = NhsId::from_key(key);
-        let addresses: Result<Vec<IpAddr>, String> = match addresses {
-            Ok(list) if list.is_empty() => Err("it has no address".to_owned()),
-            other => other,
-        };
-        let again = if addresses.is_ok() { RESOLVE_REFRESH } else { RESOLVE_AGAIN };
-        self.timers.arm(&mut nhs.timer, Timer::Nhs(id), self.now + again);
-        match addresses {
-            Ok(mut list) => {
-                list.truncate(MAX_ADDRESSES);
-                self.set_nhs_addresses(id, &list);
-            }
-            Err(error) => {
-                // What an earlier answer said stays in use.
-                self.note_unresolved(id, error);
-            }
-        }
-    }
-
-    fn note_unresolved(&mut self, id: NhsId, error: String) {
-        let Some(nhs) = self.nhs.get(id.key()) else { return };
-        let host = nhs.name.clone();
-        let name = self.interfaces.get(nhs.interface.key()).map(|i| i.name.clone()).unwrap_or_default();
-        self.push(Output::Notice(Notice::NameUnresolved { name, host, error }));
-    }
-
-    fn set_nhs_addresses(&mut self, id: NhsId, addresses: &[IpAddr]) {
-        let Some(nhs) = self.nhs.get(id.key()) else { return };
-        let mut gone = nhs.registrations.clone();
-        let own = self.interfaces.get(nhs.interface.key()).and_then(|i| i.nbma);
-        // A name shared by all hubs resolves to ourselves as well: a hub does not register with itself.
-        let shared = addresses.iter().any(|a| Some(*a) == own);
-        let mut wanted: Vec<IpAddr> = Vec::with_capacity(addresses.len());
-        for address in addresses {
-            // Packets travel over the network of our own NBMA address, whatever else the name has.
-            let reachable = own.is_none_or(|own| own.is_ipv4() == address.is_ipv4());
-            if reachable && Some(*address) != own && !wanted.contains(address) {
-                wanted.push(*address);
-            }
-        }
-        if wanted.is_empty() && !shared {
-            let error = "it has no address of the family of the own NBMA address".to_owned();
-            self.note_unresolved(id, error);
-        }
-        let mut kept = Vec::with_capacity(wanted.len());
-        for nbma in wanted {
-            let existing =
-                gone.iter().position(|r| self.registrations.get(r.key()).is_some_and(|r| r.nbma == nbma));
-            if let Some(at) = existing {
-                kept.push(gone.remove(at));
-                continue;
-            }
-            let new = RegistrationId::from_key(self.registrations.insert(Registration {
-                nhs: id,
-                nbma,
-                learned: None,
-                registered: false,
-                told: None,
-                failures: 0,
-                last_error: None,
-                wait: FIRST_WAIT,
-                awaiting: false,
-                request_id: None,
-                timer: None,
-            }));
-            kept.push(new);
-        }
-        for registration in gone {
-            self.remove_registration(registration);
-        }
-        let fresh = kept.clone();
-        if let Some(nhs) = self.nhs.get_mut(id.key()) {
-            nhs.registrations = kept;
-            nhs.shared = shared;
-        }
-        for registration in fresh {
-            if self.registrations.get(registration.key()).is_some_and(|r| r.timer.is_none()) {
-                self.send_registration(registration);
-            }
         }
     }
 
@@ -250,13 +96,13 @@ impl Engine {
             .flat_map(|n| n.registrations.clone())
             .collect();
         for id in ids {
-            if let Some(registration) = self.registrations.get_mut(id.key()) {
-                registration.wait = FIRST_WAIT;
-                // An answer to the old request would be about the old addresses.
-                if let Some(request) = registration.request_id.take() {
-                    self.pending.remove(&request);
-                }
+            let Some(registration) = self.registrations.get_mut(id.key()) else { continue };
+            if registration.standby {
+                continue;
             }
+            registration.wait = FIRST_WAIT;
+            // An answer to the old request would be about the old addresses.
+            self.forget_request(id);
             self.send_registration(id);
         }
     }
@@ -267,7 +113,45 @@ impl Engine {
         if registration.awaiting {
             self.registration_unanswered(id);
         }
-        self.send_registration(id);
+        // The third request in vain may have made others register, and this one wait or go.
+        if self.registrations.get(id.key()).is_some_and(|r| !r.standby) {
+            self.register_if_idle(id);
+        }
+    }
+
+    /// Registers now, unless a request or a renewal is on its way already.
+    pub(crate) fn register_if_idle(&mut self, id: RegistrationId) {
+        let Some(registration) = self.registrations.get_mut(id.key()) else { return };
+        registration.standby = false;
+        if registration.timer.is_none() {
+            self.send_registration(id);
+        }
+    }
+
+    /// Stops registering until [`Engine::register_if_idle`]: a server of better priority is there.
+    pub(crate) fn stand_by(&mut self, id: RegistrationId) {
+        let Some(registration) = self.registrations.get_mut(id.key()) else { return };
+        registration.standby = true;
+        registration.awaiting = false;
+        registration.failures = 0;
+        registration.wait = FIRST_WAIT;
+        registration.last_error = None;
+        self.timers.disarm(&mut registration.timer, Timer::Registration(id));
+        self.forget_request(id);
+        self.lose_server(id);
+    }
+
+    /// What is known about a server is no longer believed.
+    pub(crate) fn lose_server(&mut self, id: RegistrationId) {
+        let Some(registration) = self.registrations.get_mut(id.key()) else { return };
+        registration.registered = false;
+        let Some(learned) = registration.learned.take() else { return };
+        let (nbma, nhs) = (registration.nbma, registration.nhs);
+        // Without what was learned the next request says something else, so it is no repetition of this one.
+        self.forget_request(id);
+        if let Some(interface) = self.nhs.get(nhs.key()).map(|n| n.interface) {
+            self.forget_server(interface, learned, nbma);
+        }
     }
 
     fn registration_unanswered(&mut self, id: RegistrationId) {
@@ -275,40 +159,19 @@ impl Engine {
         let waited = registration.wait;
         registration.failures = registration.failures.saturating_add(1);
         registration.wait = if waited >= LONGEST_WAIT { WAIT_AFTER_SUCCESS } else { waited * 2 };
-        let (nbma, nhs, failures) = (registration.nbma, registration.nhs, registration.failures);
-        let interface = self.nhs.get(nhs.key()).map(|n| n.interface);
-        if failures == 3 || failures % 60 == 0 {
+        let (nhs, failures) = (registration.nhs, registration.failures);
+        if failures == UNREACHABLE_AFTER || failures % 60 == 0 {
             let reason = format!(
                 "no answer to {failures} requests; is it up and reachable over the transport network?"
             );
             self.note_registration_failure(id, &reason);
         }
-        if waited < GIVE_UP_WAIT {
-            return;
+        if waited >= GIVE_UP_WAIT {
+            self.lose_server(id);
         }
-        let Some(registration) = self.registrations.get_mut(id.key()) else { return };
-        registration.registered = false;
-        // Without what was learned the next request says something else, so it is no repetition of this one.
-        if registration.learned.is_some()
-            && let Some(request) = registration.request_id.take()
-        {
-            self.pending.remove(&request);
-        }
-        if let (Some(learned), Some(interface)) = (registration.learned.take(), interface) {
-            self.forget_server(interface, learned, nbma);
-        }
-        // The name may lead elsewhere by now.
-        if self.nhs.get(nhs.key()).is_some_and(|n| n.name.parse::<IpAddr>().is_err()) {
-            self.resolve_nhs(nhs);
-        }
-    }
-
-    /// Removes the cache entry of a server, if it still is the one at this NBMA address.
-    fn forget_server(&mut self, interface: InterfaceId, protocol: IpAddr, nbma: IpAddr) {
-        if let Some(entry) = self.find_cache(interface, protocol)
-            && self.cache.get(entry.key()).is_some_and(|e| e.kind == CacheType::Nhs && e.nbma == Some(nbma))
-        {
-            self.remove_cache(entry, "NHS does not answer under this address any more");
+        if failures >= UNREACHABLE_AFTER {
+            self.resolve_name_of(nhs);
+            self.server_changed(nhs);
         }
     }
 
@@ -317,8 +180,7 @@ impl Engine {
         registration.last_error = Some(reason.to_owned());
         let nbma = registration.nbma;
         let interface = self.nhs.get(registration.nhs.key()).map(|n| n.interface);
-        let name =
-            interface.and_then(|i| self.interfaces.get(i.key())).map(|i| i.name.clone()).unwrap_or_default();
+        let name = interface.map(|i| self.interface_name(i)).unwrap_or_default();
         self.push(Output::Notice(Notice::RegistrationFailed { name, nhs: nbma, reason: reason.to_owned() }));
     }
 
@@ -450,6 +312,8 @@ impl Engine {
         self.forget_request(id);
         let Some(registration) = self.registrations.get_mut(id.key()) else { return };
         let news = !registration.registered || registration.learned != Some(server);
+        let reachable_again = news || registration.failures >= UNREACHABLE_AFTER;
+        let nhs = registration.nhs;
         let former = registration.learned.filter(|former| *former != server);
         registration.registered = true;
         registration.told = told;
@@ -479,13 +343,16 @@ impl Engine {
         let bound = self.bind(interface, server, binding);
         self.stats.registrations_accepted += 1;
         if news && bound.is_ok() {
-            let name = self.interfaces.get(interface.key()).map(|i| i.name.clone()).unwrap_or_default();
+            let name = self.interface_name(interface);
             self.push(Output::Notice(Notice::Registered { name, nhs: source, protocol: server }));
+        }
+        if reachable_again {
+            self.server_changed(nhs);
         }
     }
 
     /// The NHS is told that the binding it has from us is over, if it has one.
-    fn deregister(&mut self, id: RegistrationId) {
+    pub(crate) fn deregister(&mut self, id: RegistrationId) {
         let Some(registration) = self.registrations.get_mut(id.key()) else { return };
         let nbma = registration.nbma;
         let (Some(told), Some(server)) = (registration.told.take(), registration.learned) else { return };
@@ -516,18 +383,6 @@ impl Engine {
         {
             self.pending.remove(&request);
         }
-    }
-
-    /// The NBMA address is one of ours or of our servers: not evidence of a peer behind NAT.
-    pub(crate) fn is_nhs_address(&self, interface: InterfaceId, nbma: IpAddr) -> bool {
-        let Some(i) = self.interfaces.get(interface.key()) else { return false };
-        FAMILIES
-            .iter()
-            .flat_map(|afi| i.family(*afi).nhs.iter())
-            .filter_map(|n| self.nhs.get(n.key()))
-            .flat_map(|n| n.registrations.iter())
-            .filter_map(|r| self.registrations.get(r.key()))
-            .any(|r| r.nbma == nbma)
     }
 
     /// The empty NAT extension of a resolution request, or one that tells our translated address.

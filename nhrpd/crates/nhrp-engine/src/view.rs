@@ -117,7 +117,9 @@ impl Engine {
                     priority: nhs.priority,
                     registered: false,
                     failures: 0,
-                    reason: Some("its name has not been resolved".to_owned()),
+                    reason: Some(
+                        nhs.lookup_error.clone().unwrap_or_else(|| "its name is being looked up".to_owned()),
+                    ),
                 };
                 if nhs.registrations.is_empty() {
                     rows.push(row);
@@ -129,7 +131,11 @@ impl Engine {
                         protocol: r.learned,
                         registered: r.registered,
                         failures: r.failures,
-                        reason: r.last_error.clone(),
+                        reason: if r.standby {
+                            Some("a server of better priority comes first".to_owned())
+                        } else {
+                            r.last_error.clone()
+                        },
                         ..row.clone()
                     });
                 }
