@@ -12,6 +12,15 @@ use vtysh_plugin::{Command, Handler, LibraryConfig, LibraryEdit, Reply, read_con
 use crate::options::Options;
 use crate::release::InstalledFrr;
 
+/// Who is to read a configuration back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// The installed vtysh, which collects it for `frr.conf`.
+    Vtysh,
+    /// This daemon, from a file of its own.
+    Nhrpd,
+}
+
 /// Everything that `show running-config` prints.
 #[derive(Debug, Default)]
 pub(crate) struct Configuration {
@@ -28,14 +37,18 @@ impl Configuration {
         self.library.apply(edit)
     }
 
-    /// The text that vtysh collects: nothing in it that the installed vtysh could not read back.
+    /// The running configuration, for vtysh with nothing in it that the installed one could not read back.
     pub(crate) fn render(
         &self,
         frr: &InstalledFrr,
         hostname: &str,
         command_line_log: Option<&str>,
+        reader: Reader,
     ) -> String {
-        let options = RenderOptions::vtysh(frr.release.major.into(), frr.release.minor.into());
+        let options = match reader {
+            Reader::Vtysh => RenderOptions::vtysh(frr.release.major.into(), frr.release.minor.into()),
+            Reader::Nhrpd => RenderOptions::FULL,
+        };
         running_config(&RunningConfig {
             version: &frr.version,
             release: frr.release,

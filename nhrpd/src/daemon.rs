@@ -14,7 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use vtysh_plugin::{Handler, VtyRequest, VtyServer, read_config};
 
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, Reader};
 use crate::kernel::{self, KernelSide, Sockets};
 use crate::logging::{Log, RateLimit};
 use crate::options::Options;
@@ -147,7 +147,7 @@ impl Daemon {
         Instant::from_micros(micros)
     }
 
-    /// Reads the file of this daemon alone, if there is no `frr.conf` for all.
+    /// Reads the file of this daemon alone; beside an `frr.conf` for all, that is what vtysh does not know.
     pub(crate) fn read_configuration(&mut self) {
         let Some(path) = self.config_to_read.take() else { return };
         let text = match std::fs::read_to_string(&path) {
@@ -448,8 +448,8 @@ impl Daemon {
         self.cleared
     }
 
-    pub(crate) fn running_config(&self) -> String {
-        self.configuration.render(&self.frr, &self.hostname, self.command_line_log.as_deref())
+    pub(crate) fn running_config(&self, reader: Reader) -> String {
+        self.configuration.render(&self.frr, &self.hostname, self.command_line_log.as_deref(), reader)
     }
 
     pub(crate) fn log_summary(&self) -> String {

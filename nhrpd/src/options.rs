@@ -183,10 +183,15 @@ impl Options {
         self.config_file.clone().unwrap_or_else(|| self.config_dir().join("nhrpd.conf"))
     }
 
-    /// What to read at start: nothing if `frr.conf` exists, for then `vtysh -b` brings everything.
+    /// Lines that `frr.conf` cannot have, because the installed vtysh does not know them.
+    pub(crate) fn extra_config_path(&self) -> PathBuf {
+        self.config_dir().join("nhrpd-extra.conf")
+    }
+
+    /// What to read at start. If `frr.conf` exists, `vtysh -b` brings everything but what vtysh does not know.
     pub(crate) fn config_to_read(&self) -> Option<PathBuf> {
         if self.config_file.is_none() && self.config_dir().join("frr.conf").exists() {
-            return None;
+            return Some(self.extra_config_path()).filter(|path| path.exists());
         }
         Some(self.config_path())
     }

@@ -5,7 +5,7 @@ use nhrp_engine::{CacheType, CacheView, ClearWhat, Input};
 use vtysh_plugin::render::{self, CacheKind, CacheRow, DmvpnRow, NhsRow, OpenNhrpRow, ShortcutRow};
 use vtysh_plugin::{ClearTarget, Command, Handler, LibraryEdit, NhrpTable, Reply, Show, WriteTarget};
 
-use crate::configuration;
+use crate::configuration::{self, Reader};
 use crate::daemon::Daemon;
 
 /// A client is taken for unreachable after as many unanswered requests (FRR's master prints `N` then).
@@ -65,7 +65,7 @@ impl Daemon {
                     .collect();
                 render::dmvpn(&rows, *json, release)
             }
-            Show::RunningConfig => Reply::text(self.running_config()),
+            Show::RunningConfig => Reply::text(self.running_config(Reader::Vtysh)),
             Show::StartupConfig => match std::fs::read_to_string(&self.config_path) {
                 Ok(text) => Reply::text(text),
                 Err(error) => Reply::warning(format!(
@@ -182,7 +182,7 @@ impl Daemon {
     }
 
     fn write_file(&mut self) -> Reply {
-        let text = self.running_config();
+        let text = self.running_config(Reader::Nhrpd);
         let path = self.config_path.display().to_string();
         match configuration::save(&self.config_path, &text) {
             Ok(()) => Reply::text(format!("Configuration saved to {path}\n")),
@@ -220,7 +220,7 @@ impl Handler for Daemon {
                 };
                 render::cleared(self.clear(Input::Clear(what)))
             }
-            Command::Write(WriteTarget::Terminal) => Reply::text(self.running_config()),
+            Command::Write(WriteTarget::Terminal) => Reply::text(self.running_config(Reader::Vtysh)),
             Command::Write(WriteTarget::File) => self.write_file(),
             Command::BulkStart => {
                 self.bulk = true;

@@ -12,6 +12,11 @@ use nhrp_config::Afi;
 use nhrp_engine::{Engine, Input, Link, NeighbourEvent, Nexthop, Route};
 use nhrp_zapi::{Event, LinkType, NeighbourKind, NeighbourState, Request, RouteNexthop, VRF_DEFAULT};
 
+/// Seen on Linux 6.1: the kernel takes a neighbour entry with an address of 16 octets, and drops every packet that
+/// would need it; what sends on such a tunnel looks at the next hop's address instead, or at a route's encapsulation.
+const NO_GRE6: &str = "it is a GRE tunnel over IPv6, which Linux does not send to several peers by neighbour entries; \
+                       make it over IPv4 (ip link add NAME type gre key N local ADDRESS). IPv6 inside of it is no problem";
+
 /// What was told since the last `Connected`.
 #[derive(Debug, Default)]
 pub(crate) struct Resync {
@@ -59,13 +64,17 @@ impl ZebraSide {
                 if let Some(resync) = &mut self.resync {
                     resync.links.insert(interface.ifindex);
                 }
+                let ifindex = interface.ifindex;
                 inputs.push(Input::Link(Link {
-                    ifindex: interface.ifindex,
+                    ifindex,
                     name: interface.name,
                     up: interface.flags.is_up(),
                     gre: interface.link_type == LinkType::GRE,
                     mtu: interface.mtu,
                 }));
+                if interface.link_type == LinkType::GRE6 {
+                    inputs.push(Input::Unsuited { ifindex, reason: NO_GRE6.to_owned() });
+                }
             }
             // An interface that moved to another VRF is gone from ours.
             Event::Interface(interface) => inputs.push(Input::LinkDeleted { ifindex: interface.ifindex }),

@@ -142,6 +142,7 @@ impl Engine {
             Input::Configure { name, config } => self.on_configure(&name, *config),
             Input::Link(link) => self.on_link(&link),
             Input::LinkDeleted { ifindex } => self.on_link_deleted(ifindex),
+            Input::Unsuited { ifindex, reason } => self.on_unsuited(ifindex, reason),
             Input::AddressAdded { ifindex, address, secondary } => {
                 self.on_address(ifindex, address, Some(secondary));
             }

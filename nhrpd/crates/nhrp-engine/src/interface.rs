@@ -45,6 +45,8 @@ pub(crate) struct Interface {
     pub(crate) ifindex: u32,
     pub(crate) up: bool,
     pub(crate) gre: bool,
+    /// Why NHRP cannot run here at all.
+    unsuited: Option<String>,
     pub(crate) mtu: u32,
     pub(crate) gre_local: Option<Ipv4Addr>,
     pub(crate) gre_link: Option<u32>,
@@ -180,12 +182,21 @@ impl Engine {
             interface.addresses.clear();
             interface.gre_local = None;
             interface.gre_link = None;
+            interface.unsuited = None;
         }
         self.update_with_dependents(id);
         if let Some(interface) = self.interfaces.get_mut(id.key()) {
             interface.ifindex = 0;
         }
         self.forget_if_unused(id);
+    }
+
+    pub(crate) fn on_unsuited(&mut self, ifindex: u32, reason: String) {
+        let Some(id) = self.interface_by_index(ifindex) else { return };
+        if let Some(interface) = self.interfaces.get_mut(id.key()) {
+            interface.unsuited = Some(reason);
+        }
+        self.update_interface(id);
     }
 
     pub(crate) fn on_gre(&mut self, ifindex: u32, local: Option<Ipv4Addr>, link: Option<u32>) {
@@ -287,6 +298,9 @@ impl Engine {
     fn obstacle(&self, interface: &Interface, nbma: Option<IpAddr>) -> Option<String> {
         if interface.ifindex == 0 {
             return Some("there is no such interface".to_owned());
+        }
+        if let Some(reason) = &interface.unsuited {
+            return Some(reason.clone());
         }
         if !interface.up {
             return Some(format!(

@@ -26,6 +26,13 @@ pub enum Input {
         /// Kernel's interface index.
         ifindex: u32,
     },
+    /// NHRP cannot run on this interface whatever is configured; after [`Input::Link`], until the interface is gone.
+    Unsuited {
+        /// Kernel's interface index.
+        ifindex: u32,
+        /// Why, and what to do instead.
+        reason: String,
+    },
     /// An address was added to an interface, or repeated.
     AddressAdded {
         /// Kernel's interface index.
