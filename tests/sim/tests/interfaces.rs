@@ -219,3 +219,22 @@ fn an_interface_that_goes_takes_all_with_it_and_comes_back_with_another_index() 
     assert_eq!(neighbours, [(20, ip("10.255.0.2"))]);
     net.node(hub).assert_consistent();
 }
+
+#[test]
+fn a_tunnel_of_the_wrong_kind_is_refused_with_its_reason_even_with_a_tunnel_source() {
+    let mut net = Network::new(1);
+    let mut router = Router::spoke(2, 1);
+    router.gre = false;
+    let spoke = net.add_router(router);
+    let reason = "it is a GRE tunnel over IPv6".to_owned();
+    net.input(spoke, Input::Unsuited { ifindex: Router::TUNNEL, reason: reason.clone() });
+    net.configure(spoke, |c| c.tunnel_source = Some("eth0".to_owned()));
+    net.run_for(Duration::from_secs(60));
+    assert_eq!(obstacle(&net, spoke), Some(reason));
+    assert!(net.sent(spoke, RegistrationRequest, Instant::ZERO).is_empty());
+    // Another interface of the name may do.
+    net.input(spoke, Input::LinkDeleted { ifindex: Router::TUNNEL });
+    net.input(spoke, link(Router::TUNNEL, "gre1", true, false));
+    net.input(spoke, address(Router::TUNNEL, "10.255.0.2/32"));
+    assert_eq!(obstacle(&net, spoke), None);
+}

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use nhrp_config::{Afi, NhsConfig, NhsProtocol};
 use nhrp_engine::{Instant, Notice};
-use nhrp_wire::PacketType::{RegistrationReply, RegistrationRequest};
-use sim::{Network, NodeId, Router};
+use nhrp_wire::PacketType::{PurgeRequest, RegistrationReply, RegistrationRequest};
+use sim::{Network, NodeId, Router, Tunnel};
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -121,6 +121,29 @@ fn a_name_that_moves_back_before_the_change_was_made_loses_nothing() {
     net.run_for(secs(310));
     assert_eq!(net.node(spoke).engine.nhs_view(Afi::Ip).len(), 1);
     assert_eq!(servers(&net, spoke), ["172.16.0.1"]);
+}
+
+#[test]
+fn a_server_that_moves_itself_keeps_the_registration_it_got_at_its_new_address() {
+    let (mut net, one, _, spoke) = named();
+    let moved = Tunnel { ifindex: Router::TUNNEL, key: 42, nbma: ip("172.16.7.7") };
+    net.node_mut(one).tunnels.insert(0, moved);
+    net.names.insert("hub.example".to_owned(), vec![ip("172.16.7.7")]);
+    net.run_for(secs(301));
+    assert_eq!(servers(&net, spoke), ["172.16.7.7"]);
+    // To end the registration at the former address would end the only one that there is.
+    assert!(net.sent(spoke, PurgeRequest, Instant::ZERO).is_empty());
+    assert!(net.node(one).fib.neighbours.contains_key(&(Router::TUNNEL, Router::overlay4(2))));
+}
+
+#[test]
+fn a_server_that_a_name_has_no_more_is_told_so() {
+    let (mut net, one, three, spoke) = named();
+    net.names.insert("hub.example".to_owned(), vec![ip("172.16.0.3")]);
+    net.run_for(secs(301));
+    let knows = |hub| net.node(hub).fib.neighbours.contains_key(&(Router::TUNNEL, Router::overlay4(2)));
+    assert!(!net.sent(spoke, PurgeRequest, Instant::ZERO).is_empty());
+    assert_eq!((knows(one), knows(three)), (false, true));
 }
 
 #[test]
