@@ -91,6 +91,13 @@ impl Slots {
         Ok(filled)
     }
 
+    /// Whether the last call took everything that waited: it found fewer datagrams than it had slots, which the kernel
+    /// does only when there are no more, or a pending error. Neither is lost on a socket watched for edges: what comes
+    /// after that call is an edge after it.
+    pub(crate) fn took_all(&self) -> bool {
+        self.received.len() < self.names.len()
+    }
+
     /// Forgets what was received last.
     pub(crate) fn clear(&mut self) {
         self.received.clear();

@@ -260,6 +260,7 @@ impl Neighbours {
             }
             let mut ready = self.events.readable().await?;
             match ready.try_io(|fd| self.event_slots.receive(fd.as_fd())) {
+                Ok(Ok(_)) if self.event_slots.took_all() => ready.clear_ready(),
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                     self.counters.overruns += 1;

@@ -130,7 +130,12 @@ impl Nflog {
         loop {
             let mut ready = self.fd.readable().await?;
             match ready.try_io(|fd| self.slots.receive(fd.as_fd())) {
-                Ok(Ok(_)) => break,
+                Ok(Ok(_)) => {
+                    if self.slots.took_all() {
+                        ready.clear_ready();
+                    }
+                    break;
+                }
                 Ok(Err(error)) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                     self.counters.overruns += 1;
                 }

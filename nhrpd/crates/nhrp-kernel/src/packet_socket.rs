@@ -209,7 +209,13 @@ impl PacketSocket {
                 },
             };
             match ready.try_io(|fd| batch.slots.receive(fd.as_fd())) {
-                Ok(Ok(_)) => break,
+                Ok(Ok(_)) => {
+                    // Spares the call that would find nothing.
+                    if batch.slots.took_all() {
+                        ready.clear_ready();
+                    }
+                    break;
+                }
                 Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Ok(Err(error)) => return Err(error),
                 Err(_would_block) => {}

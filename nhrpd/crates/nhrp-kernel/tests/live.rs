@@ -61,6 +61,35 @@ async fn frames_without_an_nbma_address_are_counted_and_dropped() {
 }
 
 #[tokio::test]
+async fn what_did_not_fit_into_a_batch_and_what_comes_after_a_short_one_is_received() {
+    if !usable("what_did_not_fit_into_a_batch_and_what_comes_after_a_short_one_is_received") {
+        return;
+    }
+    let (a, b) = joined_pair().unwrap();
+    let mut at_a = a.enter(|| PacketSocket::open(&PacketSocketOptions::default())).unwrap();
+    let mut at_b = b.enter(|| PacketSocket::open(&PacketSocketOptions::default())).unwrap();
+    let packet = OutgoingPacket {
+        ifindex: a.ifindex("veth0"),
+        destination: as_nbma([255; 6]),
+        ethertype: ETHERTYPE_NHRP,
+        octets: &[1; 100],
+    };
+    let mut batch = RecvBatch::new();
+    let mut received = 0;
+    for waiting in [64 + 6, 1, 1] {
+        assert_eq!(at_a.send(&vec![packet; waiting]).sent, waiting);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        received += u64::try_from(waiting).unwrap();
+        while at_b.counters().bad_source < received {
+            timeout(WAIT, at_b.recv(&mut batch)).await.expect("the rest is received").unwrap();
+        }
+    }
+    assert_eq!(at_b.counters().receive_calls, 4, "two for the first lot, one each for the others");
+    // Nothing is left that would wake it.
+    assert!(timeout(Duration::from_millis(100), at_b.recv(&mut batch)).await.is_err());
+}
+
+#[tokio::test]
 async fn a_receive_buffer_that_overflows_is_counted() {
     if !usable("a_receive_buffer_that_overflows_is_counted") {
         return;
