@@ -191,6 +191,30 @@ impl Neighbours {
         Ok(results)
     }
 
+    /// Ends the kernel's search for addresses: packets that wait for them are refused at once. One result for each, in
+    /// order. An address that is not being looked for is left alone.
+    ///
+    /// # Errors
+    /// If the requests could not be sent.
+    pub fn refuse(&mut self, entries: &[(u32, IpAddr)]) -> io::Result<Vec<NeighbourResult>> {
+        let messages = entries.iter().map(|(ifindex, address)| {
+            let mut message = message(*ifindex, *address);
+            message.header.state = NeighbourState::Failed;
+            request(RouteNetlinkMessage::NewNeighbour(message))
+        });
+        // Without NLM_F_CREATE an entry that is not there stays so.
+        let mut results = self.requests.batch(messages, NLM_F_REPLACE)?;
+        for result in &mut results {
+            if result.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::ENOENT)) {
+                *result = Ok(());
+            }
+            if result.is_err() {
+                self.counters.refused += 1;
+            }
+        }
+        Ok(results)
+    }
+
     /// Reads the IPv4 and IPv6 entries of some interfaces. Cancel-safe: a dump that is dropped is forgotten by the next.
     ///
     /// # Errors

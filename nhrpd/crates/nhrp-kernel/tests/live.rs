@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use nhrp_kernel::neighbour::{NeighbourEntry, NeighbourEvent, NeighbourKind, Neighbours, PROTOCOL_NHRP};
+use nhrp_kernel::neighbour::{NeighbourEntry, NeighbourEvent, NeighbourKind, Neighbours, PROTOCOL_NHRP, nud};
 use nhrp_kernel::nflog::{Nflog, NflogOptions};
 use nhrp_kernel::packet_socket::{
     ETHERTYPE_NHRP, OutgoingPacket, PacketSocket, PacketSocketOptions, RecvBatch,
@@ -161,6 +161,43 @@ async fn neighbours_as_iproute2_sees_them() {
     assert!(table.delete(&keys).unwrap().iter().all(Result::is_ok), "absent ones included");
     let dump = table.dump(&BTreeSet::from([ifindex])).await.unwrap();
     assert_eq!(dump.iter().filter(|n| n.protocol == PROTOCOL_NHRP && n.is_usable()).count(), 0);
+}
+
+#[tokio::test]
+async fn a_search_can_be_ended() {
+    if !usable("a_search_can_be_ended") {
+        return;
+    }
+    let (a, _b) = joined_pair().unwrap();
+    let ifindex = a.ifindex("veth0");
+    // As zebra sets it: the kernel asks nobody but user space.
+    a.enter(|| {
+        for (name, value) in [("app_solicit", "1"), ("mcast_solicit", "0"), ("ucast_solicit", "0")] {
+            std::fs::write(format!("/proc/sys/net/ipv4/neigh/veth0/{name}"), value).unwrap();
+        }
+    });
+    let mut table = a.enter(Neighbours::open).unwrap();
+    let wanted = IpAddr::from([192, 0, 2, 3]);
+    let absent = IpAddr::from([192, 0, 2, 4]);
+    let sender = a.enter(|| UdpSocket::bind("192.0.2.1:0")).unwrap();
+    sender.connect("192.0.2.3:9").unwrap();
+    sender.send(&[7; 40]).unwrap();
+    loop {
+        let event = timeout(WAIT, table.next_event()).await.unwrap().unwrap();
+        if let NeighbourEvent::WhoHas(entry) = event
+            && entry.address == wanted
+        {
+            assert_eq!(entry.state, nud::INCOMPLETE);
+            break;
+        }
+    }
+    let start = Instant::now();
+    let results = table.refuse(&[(ifindex, wanted), (ifindex, absent)]).unwrap();
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    let shown = a.ip("neigh show 192.0.2.3 dev veth0");
+    assert!(shown.contains("FAILED"), "{shown}");
+    assert!(start.elapsed() < Duration::from_millis(500), "the kernel itself takes a second");
+    assert_eq!(a.ip("neigh show 192.0.2.4 dev veth0"), "", "nothing is made");
 }
 
 #[tokio::test]
