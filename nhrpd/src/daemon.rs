@@ -128,7 +128,7 @@ impl Daemon {
             applied: nhrp_config::Config::default(),
             started: tokio::time::Instant::now(),
             zebra: ZebraClient::new(zebra_options),
-            zebra_side: ZebraSide::default(),
+            zebra_side: ZebraSide::new(options.route_distance, options.route_tag),
             sockets,
             kernel: KernelSide::new(),
             own_neighbours: !options.zebra_neighbours,
@@ -330,7 +330,7 @@ impl Daemon {
 
     fn announce_routes(&mut self) {
         for route in self.engine.routes() {
-            self.zebra.send(zebra::route_request(&route));
+            self.zebra.send(self.zebra_side.route_request(&route));
         }
     }
 
@@ -350,7 +350,7 @@ impl Daemon {
                 Output::Send { ifindex, destination, octets } => {
                     self.kernel.queue_packet(ifindex, destination, octets);
                 }
-                Output::RouteAdd(route) => self.zebra.send(zebra::route_request(&route)),
+                Output::RouteAdd(route) => self.zebra.send(self.zebra_side.route_request(&route)),
                 Output::RouteDelete { prefix } => self.zebra.send(Request::RouteDelete(prefix)),
                 Output::NeighbourSet(neighbour) if self.own_neighbours => self.kernel.queue_set(&neighbour),
                 Output::NeighbourSet(neighbour) => {
@@ -365,6 +365,11 @@ impl Daemon {
                 Output::NeighbourDelete { ifindex, protocol } => {
                     self.zebra.send(Request::NeighDelete { ifindex, protocol });
                 }
+                Output::NeighbourUnreachable { ifindex, protocol } if self.own_neighbours => {
+                    self.kernel.queue_refusal(ifindex, protocol);
+                }
+                // Through zebra nothing can be refused; the kernel does it by itself after a second.
+                Output::NeighbourUnreachable { .. } => {}
                 Output::Enable { ifindex, name, afi } => {
                     self.kernel.enable(&name);
                     self.configure_arp(ifindex, afi);

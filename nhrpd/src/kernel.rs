@@ -58,6 +58,7 @@ pub(crate) fn open_nflog(group: u16) -> Option<Nflog> {
 enum NeighbourChange {
     Set(NeighbourEntry),
     Delete(u32, IpAddr),
+    Refuse(u32, IpAddr),
 }
 
 #[derive(Debug)]
@@ -113,6 +114,10 @@ impl KernelSide {
         self.changes.push(NeighbourChange::Delete(ifindex, protocol));
     }
 
+    pub(crate) fn queue_refusal(&mut self, ifindex: u32, protocol: IpAddr) {
+        self.changes.push(NeighbourChange::Refuse(ifindex, protocol));
+    }
+
     /// Neighbours first: a reply may go to a peer that the same turn has made known. The octets of packets that were
     /// handed over go to `sent`.
     pub(crate) fn flush(&mut self, sockets: &mut Sockets, mut sent: impl FnMut(Vec<u8>)) {
@@ -145,6 +150,7 @@ impl KernelSide {
         let changes = std::mem::take(&mut self.changes);
         let mut sets: Vec<NeighbourEntry> = Vec::new();
         let mut deletes: Vec<(u32, IpAddr)> = Vec::new();
+        let mut refusals: Vec<(u32, IpAddr)> = Vec::new();
         for change in changes {
             // Their order counts for the same address: what is collected goes out before the other kind begins.
             match change {
@@ -156,10 +162,17 @@ impl KernelSide {
                     self.set(neighbours, &mut sets);
                     deletes.push((ifindex, protocol));
                 }
+                NeighbourChange::Refuse(ifindex, protocol) => refusals.push((ifindex, protocol)),
             }
         }
+        // A binding that the same turn has brought is worth more than a refusal.
+        refusals.retain(|refused| !sets.iter().any(|set| (set.ifindex, set.protocol) == *refused));
         self.delete(neighbours, &mut deletes);
         self.set(neighbours, &mut sets);
+        if !refusals.is_empty() {
+            let outcome = neighbours.refuse(&refusals);
+            self.account("refuse", outcome, |i| refusals.get(i).map(|e| e.1));
+        }
     }
 
     fn set(&mut self, neighbours: &mut Neighbours, entries: &mut Vec<NeighbourEntry>) {
@@ -302,6 +315,11 @@ pub(crate) fn neighbour_input(engine: &Engine, event: &NeighbourEvent) -> Option
         NeighbourEvent::WhoHas(entry) => (Told::Probe, entry),
         NeighbourEvent::Changed(entry) => (judge(engine, entry)?, entry),
     };
+    // A packet waits for an address of which nothing is known yet: a next hop that a routing protocol chose.
+    let unknown = told == Told::Wanted && matches!(event, NeighbourEvent::WhoHas(_));
+    if unknown && engine.runs_on(entry.ifindex) {
+        return Some(Input::Neighbour { ifindex: entry.ifindex, protocol: entry.address, event: told });
+    }
     // What the engine does not want to be there is none of its business.
     engine.neighbour(entry.ifindex, entry.address)?;
     Some(Input::Neighbour { ifindex: entry.ifindex, protocol: entry.address, event: told })

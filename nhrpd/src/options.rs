@@ -99,6 +99,22 @@ pub(crate) struct Options {
     /// Leave neighbour entries to zebra, as FRR's nhrpd does (see README: the kernel then forgets them)
     #[arg(long = "zebra-neighbours", help_heading = "Not in FRR's nhrpd")]
     pub(crate) zebra_neighbours: bool,
+    /// Administrative distance of NHRP routes in zebra (zebra's default: 10)
+    #[arg(
+        long = "route-distance",
+        value_name = "1-254",
+        value_parser = clap::value_parser!(u8).range(1..=254),
+        help_heading = "Not in FRR's nhrpd"
+    )]
+    pub(crate) route_distance: Option<u8>,
+    /// Tag of NHRP routes in zebra, for route maps of daemons that redistribute them
+    #[arg(
+        long = "route-tag",
+        value_name = "1-4294967295",
+        value_parser = clap::value_parser!(u32).range(1..),
+        help_heading = "Not in FRR's nhrpd"
+    )]
+    pub(crate) route_tag: Option<u32>,
     /// Most peers that are remembered
     #[arg(
         long = "max-peers",

@@ -31,6 +31,10 @@ pub(crate) struct Resync {
 #[derive(Debug, Default)]
 pub(crate) struct ZebraSide {
     resync: Option<Resync>,
+    /// Administrative distance of our routes; none: zebra's default.
+    distance: Option<u8>,
+    /// Tag of our routes.
+    tag: Option<u32>,
 }
 
 /// What a zebra event asks of the daemon besides the engine's inputs.
@@ -42,6 +46,11 @@ pub(crate) enum Reaction {
 }
 
 impl ZebraSide {
+    /// Distance and tag are given to every route.
+    pub(crate) fn new(distance: Option<u8>, tag: Option<u32>) -> Self {
+        Self { resync: None, distance, tag }
+    }
+
     /// Translates one event; inputs are appended in the order in which the engine must see them.
     pub(crate) fn translate(
         &mut self,
@@ -167,16 +176,24 @@ fn neighbour_event(kind: NeighbourKind, state: NeighbourState) -> Option<Neighbo
     }
 }
 
-/// The engine's route as zebra wants it.
-pub(crate) fn route_request(route: &Route) -> Request {
-    let nexthop = match route.nexthop {
-        Nexthop::Interface { ifindex } => RouteNexthop::Interface { ifindex },
-        Nexthop::Gateway { address, ifindex } => {
-            RouteNexthop::Gateway { addr: address, ifindex: Some(ifindex) }
-        }
-        Nexthop::Reject => RouteNexthop::Blackhole,
-    };
-    Request::RouteAdd(nhrp_zapi::Route { mtu: route.mtu, ..nhrp_zapi::Route::new(route.prefix, nexthop) })
+impl ZebraSide {
+    /// The engine's route as zebra wants it.
+    pub(crate) fn route_request(&self, route: &Route) -> Request {
+        let nexthop = match route.nexthop {
+            Nexthop::Interface { ifindex } => RouteNexthop::Interface { ifindex },
+            Nexthop::Gateway { address, ifindex } => {
+                RouteNexthop::Gateway { addr: address, ifindex: Some(ifindex) }
+            }
+            Nexthop::Reject => RouteNexthop::Blackhole,
+        };
+        Request::RouteAdd(nhrp_zapi::Route {
+            mtu: route.mtu,
+            fib_override: route.overrides,
+            distance: self.distance,
+            tag: self.tag,
+            ..nhrp_zapi::Route::new(route.prefix, nexthop)
+        })
+    }
 }
 
 /// The family as zebra numbers it.

@@ -19,7 +19,8 @@ pub struct Hop {
 /// The forwarding tables of one node.
 #[derive(Clone, Debug, Default)]
 pub struct Fib {
-    /// Static and connected routes. At equal length they beat the engine's (FRR: distance 0 and 1 against 10).
+    /// Static and connected routes. At equal length they beat the engine's (FRR: distance 0 and 1 against 10), unless
+    /// that overrides them.
     pub routes: BTreeMap<IpNet, Hop>,
     /// Routes that the engine wrote.
     pub nhrp: BTreeMap<IpNet, Route>,
@@ -62,7 +63,12 @@ impl Fib {
     pub(crate) fn forward(&self, to: IpAddr) -> Verdict {
         let (foreign, own) = (longest(&self.routes, to), longest(&self.nhrp, to));
         match (foreign, own) {
-            (Some((fp, hop)), Some((op, _))) if fp.prefix_len() >= op.prefix_len() => via(hop, to),
+            (Some((fp, hop)), Some((op, route)))
+                if fp.prefix_len() > op.prefix_len()
+                    || (fp.prefix_len() == op.prefix_len() && !route.overrides) =>
+            {
+                via(hop, to)
+            }
             (_, Some((_, route))) => match route.nexthop {
                 Nexthop::Interface { ifindex } => Verdict::Out { ifindex, neighbour: to },
                 Nexthop::Gateway { address, ifindex } => Verdict::Out { ifindex, neighbour: address },

@@ -162,6 +162,9 @@ impl Engine {
             Some(at) if armed.is_none_or(|armed| at < armed) => self.arm_cache(id, at),
             _ => {}
         }
+        if moved {
+            self.rewatch_gateway(id);
+        }
         if !self.is_installed(id) {
             self.install(id);
         } else if moved || state_changed || route_changed {
@@ -316,7 +319,12 @@ impl Engine {
         }
         let ifindex = self.interfaces.get(entry.interface.key())?.ifindex;
         let mtu = (entry.mtu != 0).then_some(u32::from(entry.mtu));
-        Some(Route { prefix: host(entry.protocol), nexthop: Nexthop::Interface { ifindex }, mtu })
+        Some(Route {
+            prefix: host(entry.protocol),
+            nexthop: Nexthop::Interface { ifindex },
+            mtu,
+            overrides: false,
+        })
     }
 
     fn write_route(&mut self, id: CacheId) {
@@ -420,7 +428,12 @@ impl Engine {
 
     pub(crate) fn on_neighbour(&mut self, ifindex: u32, protocol: IpAddr, event: NeighbourEvent) {
         let Some(interface) = self.interface_by_index(ifindex) else { return };
-        let Some(id) = self.find_cache(interface, protocol) else { return };
+        let Some(id) = self.find_cache(interface, protocol) else {
+            if event == NeighbourEvent::Wanted {
+                self.on_next_hop_wanted(interface, protocol);
+            }
+            return;
+        };
         let Some(entry) = self.cache.get_mut(id.key()) else { return };
         match event {
             NeighbourEvent::Wanted | NeighbourEvent::Lost => {

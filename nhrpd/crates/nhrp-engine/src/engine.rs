@@ -15,6 +15,7 @@ use crate::forward::target_of;
 use crate::ids::{CacheId, InterfaceId, PurgeId, RegistrationId, ResolutionId, ShortcutId};
 use crate::interface::{Interface, afi_of};
 use crate::io::{ClearWhat, Input, Output};
+use crate::next_hop::NextHops;
 use crate::nhs::Nhs;
 use crate::notice::Notice;
 use crate::packets::{CISCO_CLEAR_TEXT, wire_family};
@@ -27,6 +28,7 @@ use crate::shortcut::Shortcut;
 use crate::stats::Stats;
 use crate::time::Instant;
 use crate::timers::{Timer, Timers};
+use crate::underlay::Underlay;
 
 /// Bounds of what peers can make us remember.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +81,8 @@ pub struct Engine {
     pub(crate) indicated: HashMap<(IpAddr, IpAddr), Instant, RandomState>,
     /// When pairs that count no longer were last removed from `indicated`.
     pub(crate) indicated_swept: Instant,
+    pub(crate) next_hops: NextHops,
+    pub(crate) underlay: Underlay,
     pub(crate) errors_since: Instant,
     pub(crate) errors_in_second: u32,
     pub(crate) next_token: u64,
@@ -117,7 +121,9 @@ impl Engine {
             routes: PrefixTable::default(),
             purging: Purging::default(),
             pending: HashMap::with_hasher(hasher.clone()),
-            indicated: HashMap::with_hasher(hasher),
+            indicated: HashMap::with_hasher(hasher.clone()),
+            next_hops: NextHops::with_hasher(hasher.clone()),
+            underlay: Underlay::with_hasher(hasher),
             indicated_swept: Instant::ZERO,
             errors_since: Instant::ZERO,
             errors_in_second: 0,
@@ -216,6 +222,7 @@ impl Engine {
                 Timer::Registration(id) => self.on_registration_timer(id),
                 Timer::Resolution(id) => self.on_resolution_timer(id),
                 Timer::Shortcut(id) => self.on_shortcut_timer(id),
+                Timer::Underlay => self.on_underlay_timer(),
             }
         }
     }

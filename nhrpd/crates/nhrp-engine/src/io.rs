@@ -187,6 +187,13 @@ pub enum Output {
         /// Overlay address.
         protocol: IpAddr,
     },
+    /// A next hop for which packets wait cannot be resolved: refuse them.
+    NeighbourUnreachable {
+        /// Kernel's interface index.
+        ifindex: u32,
+        /// Overlay address.
+        protocol: IpAddr,
+    },
     /// NHRP starts for a family on this interface: make the kernel ask user space for neighbours, stop it from
     /// sending redirects of its own.
     Enable {
@@ -234,6 +241,9 @@ pub struct Route {
     pub nexthop: Nexthop,
     /// Path MTU in octets, if known.
     pub mtu: Option<u32>,
+    /// Another daemon has a route to the same prefix: this one shall be used for forwarding, and the other one stay
+    /// the selected one, so that its fate is still told.
+    pub overrides: bool,
 }
 
 /// Next hop of a route.

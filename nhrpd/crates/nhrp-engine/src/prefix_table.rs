@@ -63,6 +63,14 @@ impl<T> PrefixTable<T> {
         }
     }
 
+    /// Everything at or above `prefix`.
+    pub(crate) fn covering(&self, prefix: IpNet) -> Vec<(IpNet, &T)> {
+        match prefix {
+            IpNet::V4(p) => self.v4.cover(&p.trunc()).map(|(p, v)| (IpNet::V4(p), v)).collect(),
+            IpNet::V6(p) => self.v6.cover(&p.trunc()).map(|(p, v)| (IpNet::V6(p), v)).collect(),
+        }
+    }
+
     pub(crate) fn prefixes(&self) -> Vec<IpNet> {
         self.v4.keys().map(IpNet::V4).chain(self.v6.keys().map(IpNet::V6)).collect()
     }

@@ -35,6 +35,8 @@ fn has_record(extensions: &[Extension], filled: impl Fn(&ExtensionBody) -> bool)
 #[derive(Debug)]
 pub(crate) struct Resolution {
     pub(crate) target: IpAddr,
+    /// The interface on which the kernel waits for `target` as a next hop.
+    asker: Option<InterfaceId>,
     pub(crate) request_id: u32,
     attempt: usize,
     started: Instant,
@@ -44,10 +46,12 @@ pub(crate) struct Resolution {
 impl Engine {
     /// Starts a resolution, unless one for this address is under way.
     pub(crate) fn resolve(&mut self, target: IpAddr) {
-        if self.resolving.contains_key(&target) {
-            return;
-        }
-        if !matches!(self.classify(None, target), Destination::Peer(_)) {
+        self.resolve_for(target, None);
+    }
+
+    /// The same for a next hop that the kernel wants on the interface `asker`.
+    pub(crate) fn resolve_for(&mut self, target: IpAddr, asker: Option<InterfaceId>) {
+        if self.resolving.contains_key(&target) || self.way_to(asker, target, 0).is_none() {
             return;
         }
         if self.resolutions.len() >= self.limits.max_resolutions {
@@ -62,6 +66,7 @@ impl Engine {
         let request_id = self.new_request(Pending::Resolution(id));
         self.resolutions.insert(Resolution {
             target,
+            asker,
             request_id,
             attempt: 0,
             started: self.now,
@@ -73,14 +78,15 @@ impl Engine {
 
     fn send_resolution(&mut self, id: ResolutionId) {
         let Some(resolution) = self.resolutions.get_mut(id.key()) else { return };
-        let (target, request_id) = (resolution.target, resolution.request_id);
+        let (target, asker, request_id) = (resolution.target, resolution.asker, resolution.request_id);
+        let attempt = resolution.attempt;
         let wait = WAITS.get(resolution.attempt).or(WAITS.last()).copied().unwrap_or(1);
         resolution.attempt += 1;
         let give_up = resolution.started + GIVE_UP;
         let at = (self.now + Duration::from_secs(wait)).min(give_up);
         self.timers.arm(&mut resolution.timer, Timer::Resolution(id), at);
 
-        let Destination::Peer(peer) = self.classify(None, target) else { return };
+        let Some(peer) = self.way_to(asker, target, attempt) else { return };
         let Some((interface, nbma)) = self.peer_address(peer) else { return };
         let afi = afi_of(target);
         let Some(i) = self.interfaces.get(interface.key()) else { return };
@@ -121,8 +127,9 @@ impl Engine {
         resolution.timer = None;
         if self.now >= resolution.started + GIVE_UP {
             self.stats.resolutions_unanswered += 1;
+            let (target, asker) = (resolution.target, resolution.asker);
             self.end_resolution(id);
-            return;
+            return self.refuse_waiting(asker, target);
         }
         let target = resolution.target;
         self.push(Output::Notice(Notice::ResolutionRetry { target }));
@@ -146,16 +153,20 @@ impl Engine {
         reply: &Packet,
     ) {
         let Some(resolution) = self.resolutions.get(id.key()) else { return };
-        let target = resolution.target;
+        let (target, asker) = (resolution.target, resolution.asker);
         let exchange = match &reply.message {
             Message::ResolutionReply(exchange) if reply.destination_protocol == Some(target) => exchange,
             Message::ErrorIndication { code: ErrorCode::ProtocolAddressUnreachable, .. } => {
                 self.end_resolution(id);
-                return self.add_negative_shortcut(interface, target);
+                match asker {
+                    Some(_) => self.refuse_waiting(asker, target),
+                    None => self.add_negative_shortcut(interface, target),
+                }
+                return;
             }
             Message::ErrorIndication { .. } => {
                 self.end_resolution(id);
-                return;
+                return self.refuse_waiting(asker, target);
             }
             _ => {
                 self.stats.replies_from_stranger += 1;
@@ -165,12 +176,12 @@ impl Engine {
         self.end_resolution(id);
         let Some(cie) = exchange.cies.first().filter(|c| c.code == CieCode::Success) else {
             self.stats.resolutions_refused += 1;
-            return;
+            return self.refuse_waiting(asker, target);
         };
         let Some(gateway) = cie.protocol.or(reply.destination_protocol) else { return };
         let Some(claimed) = cie.nbma else {
             self.stats.resolutions_refused += 1;
-            return;
+            return self.refuse_waiting(asker, target);
         };
         let afi = afi_of(target);
         if afi_of(gateway) != afi {
@@ -184,7 +195,7 @@ impl Engine {
         let Some((binding, holding)) = self.learned(interface, via, gateway, claimed, cie, &reply.extensions)
         else {
             self.stats.resolutions_refused += 1;
-            return;
+            return self.refuse_waiting(asker, target);
         };
         let prefix = self.usable_prefix(target, cie.prefix_length);
         self.stats.resolutions_answered += 1;
@@ -240,6 +251,7 @@ impl Engine {
             && is_station(nbma)
             && own != Some(nbma)
             && local.is_none_or(|e| e.kind != CacheType::Local)
+            && self.may_reach(interface, nbma)
     }
 
     /// The prefix of a reply, narrowed to the route that the traffic takes today: a shortcut must not attract
@@ -283,7 +295,7 @@ impl Engine {
             _ => host(target).prefix_len(),
         };
         // The answer goes the way that is known now, normally through the hub, not the one about to be learned.
-        let Destination::Peer(next) = self.classify(Some(interface), source_protocol) else {
+        let Some(next) = self.way_to(Some(interface), source_protocol, 0) else {
             self.stats.requests_not_answered += 1;
             return;
         };

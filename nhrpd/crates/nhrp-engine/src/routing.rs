@@ -31,23 +31,9 @@ pub(crate) enum Destination {
 }
 
 /// Gateways of gateways: as often as FRR follows them.
-const MAX_RECURSION: usize = 4;
+pub(crate) const MAX_RECURSION: usize = 4;
 
 impl Engine {
-    pub(crate) fn on_route_added(&mut self, prefix: IpNet, entry: RibEntry) {
-        if self.routes.insert(prefix, entry) != Some(entry) {
-            self.revalidate_shortcuts(prefix);
-            self.revalidate_answers(prefix);
-        }
-    }
-
-    pub(crate) fn on_route_deleted(&mut self, prefix: IpNet) {
-        if self.routes.remove(prefix).is_some() {
-            self.revalidate_shortcuts(prefix);
-            self.revalidate_answers(prefix);
-        }
-    }
-
     fn network_id(&self, interface: InterfaceId, address: IpAddr) -> u32 {
         self.interfaces.get(interface.key()).map_or(0, |i| i.config.family(afi_of(address)).network_id)
     }
@@ -84,8 +70,15 @@ impl Engine {
             } else {
                 let Some((prefix, route)) = self.routes.lookup(hop) else { return Destination::Unreachable };
                 matched.get_or_insert(prefix);
-                let Some(ifindex) = route.ifindex else { return Destination::Unreachable };
-                out = self.interface_by_index(ifindex);
+                match (route.ifindex, route.gateway) {
+                    (Some(ifindex), _) => out = self.interface_by_index(ifindex),
+                    // zebra does not tell the interface of a gateway that it resolved itself, as BGP's are.
+                    (None, Some(gateway)) => {
+                        hop = gateway;
+                        continue;
+                    }
+                    (None, None) => return Destination::Unreachable,
+                }
                 route.gateway
             };
             let out_network = out.map_or(0, |i| self.network_id(i, address));
@@ -115,10 +108,8 @@ impl Engine {
             if self.installed_peer(hop).is_some() {
                 return true;
             }
-            let Some((_, RibEntry { gateway, ifindex: Some(ifindex) })) = self.routes.lookup(hop) else {
-                return false;
-            };
-            let out = self.interface_by_index(*ifindex);
+            let Some((_, RibEntry { gateway, ifindex })) = self.routes.lookup(hop) else { return false };
+            let out = ifindex.and_then(|ifindex| self.interface_by_index(ifindex));
             if out.is_some_and(|out| self.network_id(out, address) != 0) {
                 return true;
             }

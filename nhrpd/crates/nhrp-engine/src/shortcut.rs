@@ -15,12 +15,16 @@ use crate::interface::afi_of;
 use crate::io::{NeighbourState, Nexthop, Output, Route};
 use crate::notice::Notice;
 use crate::prefix_table::{host, truncated};
+use crate::route_changes::Change;
 use crate::time::Instant;
 use crate::timers::Timer;
 
 /// What the kernel takes from a packet that uses a stale entry to the question whether it holds (its
 /// `delay_first_probe_time` of 5 s), and a little more.
 const TIME_TO_ASK: Duration = Duration::from_secs(6);
+
+/// How long zebra may take to select a route that overrode another one until now.
+const TIME_TO_SELECT: Duration = Duration::from_millis(250);
 
 /// Where in its life a shortcut is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +35,8 @@ enum Stage {
     Asked,
     /// In its last third: may be renewed.
     Expiring,
+    /// To be removed in a moment, for this reason.
+    Leaving(&'static str),
 }
 
 /// A prefix with a direct path, or one that is known to be unreachable.
@@ -43,10 +49,16 @@ pub(crate) struct Shortcut {
     pub(crate) gateway: Option<CacheId>,
     pub(crate) expires: Instant,
     holding: Duration,
-    /// The route is announced.
-    announced: bool,
+    /// The route is announced, as this one.
+    announced: Option<Route>,
     stage: Stage,
     pub(crate) timer: Option<Instant>,
+}
+
+impl Shortcut {
+    fn is_leaving(&self) -> bool {
+        matches!(self.stage, Stage::Leaving(_))
+    }
 }
 
 impl Engine {
@@ -80,7 +92,7 @@ impl Engine {
                     gateway: None,
                     expires: self.now,
                     holding,
-                    announced: false,
+                    announced: None,
                     stage: Stage::Fresh,
                     timer: None,
                 };
@@ -96,10 +108,6 @@ impl Engine {
         shortcut.expires = self.now + holding;
         shortcut.holding = holding;
         shortcut.stage = Stage::Fresh;
-        if old_gateway != gateway {
-            // The route leads elsewhere now and is announced again below.
-            shortcut.announced = false;
-        }
         let ask = (holding * 2 / 3).saturating_sub(TIME_TO_ASK);
         self.timers.arm(&mut shortcut.timer, Timer::Shortcut(id), self.now + ask);
         if let Some(old) = old_gateway.filter(|old| Some(*old) != gateway) {
@@ -110,6 +118,7 @@ impl Engine {
             if !dependents.contains(&id) {
                 dependents.push(id);
             }
+            self.watch_gateway(gateway);
         }
         self.announce(id);
     }
@@ -119,6 +128,7 @@ impl Engine {
             dependents.retain(|d| *d != id);
             if dependents.is_empty() {
                 self.dependents.remove(&gateway);
+                self.unwatch_gateway(gateway);
             }
         }
     }
@@ -138,20 +148,22 @@ impl Engine {
                 Nexthop::Gateway { address: entry.protocol, ifindex }
             }
         };
-        Some(Route { prefix: shortcut.prefix, nexthop, mtu: None })
+        // Without this, zebra would select the shortcut in place of a route to the same prefix, and never tell that the
+        // route it hangs on is gone.
+        let overrides = !shortcut.is_leaving() && self.routes.get(shortcut.prefix).is_some();
+        Some(Route { prefix: shortcut.prefix, nexthop, mtu: None, overrides })
     }
 
     /// Announces the route, or withdraws it when its peer cannot be reached.
-    fn announce(&mut self, id: ShortcutId) {
+    pub(crate) fn announce(&mut self, id: ShortcutId) {
         let Some(shortcut) = self.shortcuts.get(id.key()) else { return };
         let route = self.shortcut_route(shortcut);
-        let (announced, prefix) = (shortcut.announced, shortcut.prefix);
-        if let Some(shortcut) = self.shortcuts.get_mut(id.key()) {
-            shortcut.announced = route.is_some();
-        }
+        let prefix = shortcut.prefix;
+        let Some(shortcut) = self.shortcuts.get_mut(id.key()) else { return };
+        let former = std::mem::replace(&mut shortcut.announced, route.clone());
         match route {
-            Some(route) if !announced => self.push(Output::RouteAdd(route)),
-            None if announced => self.push(Output::RouteDelete { prefix }),
+            Some(route) if former.as_ref() != Some(&route) => self.push(Output::RouteAdd(route)),
+            None if former.is_some() => self.push(Output::RouteDelete { prefix }),
             _ => {}
         }
     }
@@ -160,7 +172,7 @@ impl Engine {
     pub(crate) fn hide_host_shortcut(&mut self, address: IpAddr) {
         let id = self.shortcut_index.get(host(address)).copied();
         if let Some(shortcut) = id.and_then(|id| self.shortcuts.get_mut(id.key())) {
-            shortcut.announced = false;
+            shortcut.announced = None;
         }
     }
 
@@ -184,6 +196,19 @@ impl Engine {
         }
     }
 
+    /// Removes a shortcut that lost its ground. One that overrides a route that is not there any more becomes an ordinary
+    /// route first: only of a selected one does zebra tell other daemons (`redistribute nhrp`) that it is gone.
+    pub(crate) fn retire_shortcut(&mut self, id: ShortcutId, reason: &'static str) {
+        let Some(shortcut) = self.shortcuts.get_mut(id.key()) else { return };
+        let overrides = shortcut.announced.as_ref().is_some_and(|route| route.overrides);
+        if !overrides || self.routes.get(shortcut.prefix).is_some() {
+            return self.remove_shortcut(id, reason);
+        }
+        shortcut.stage = Stage::Leaving(reason);
+        self.timers.arm(&mut shortcut.timer, Timer::Shortcut(id), self.now + TIME_TO_SELECT);
+        self.announce(id);
+    }
+
     pub(crate) fn remove_shortcut(&mut self, id: ShortcutId, reason: &str) {
         let Some(mut shortcut) = self.shortcuts.try_remove(id.key()) else { return };
         self.timers.disarm(&mut shortcut.timer, Timer::Shortcut(id));
@@ -191,7 +216,7 @@ impl Engine {
         if let Some(gateway) = shortcut.gateway {
             self.unhook(gateway, id);
         }
-        if shortcut.announced {
+        if shortcut.announced.is_some() {
             self.push(Output::RouteDelete { prefix: shortcut.prefix });
         }
         self.push(Output::Notice(Notice::ShortcutRemoved {
@@ -203,6 +228,9 @@ impl Engine {
     pub(crate) fn on_shortcut_timer(&mut self, id: ShortcutId) {
         let Some(shortcut) = self.shortcuts.get_mut(id.key()) else { return };
         shortcut.timer = None;
+        if let Stage::Leaving(reason) = shortcut.stage {
+            return self.remove_shortcut(id, reason);
+        }
         if self.now >= shortcut.expires {
             return self.remove_shortcut(id, "holding time is over");
         }
@@ -244,30 +272,13 @@ impl Engine {
         }
     }
 
-    /// A route changed: shortcuts below it whose traffic would no longer go to a peer have lost their ground.
-    /// Others, and those that a covering route does not touch, stay.
-    pub(crate) fn revalidate_shortcuts(&mut self, prefix: IpNet) {
-        if self.shortcuts.is_empty() {
-            return;
-        }
-        let below: Vec<ShortcutId> =
-            self.shortcut_index.within(prefix).into_iter().map(|(_, id)| *id).collect();
-        for id in below {
-            let Some(shortcut) = self.shortcuts.get(id.key()) else { continue };
-            // A server that does not answer for a while takes no direct path with it.
-            if !self.enters_nbma(shortcut.target) {
-                self.remove_shortcut(id, "no route through the NBMA network any more");
-            }
-        }
-    }
-
     /// NHRP is configured on one interface less: ends what led nowhere else.
     pub(crate) fn forget_unreachable(&mut self, afi: Afi) {
         let everything = match afi {
             Afi::Ip => truncated(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0),
             Afi::Ipv6 => truncated(IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED), 0),
         };
-        self.revalidate_shortcuts(everything);
+        self.revalidate_shortcuts(everything, Change::Ground);
         let gone: Vec<ResolutionId> = self
             .resolutions
             .iter()

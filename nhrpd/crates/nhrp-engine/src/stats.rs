@@ -70,10 +70,20 @@ pub struct Stats {
     pub purged: u64,
     /// Neighbour entries that the kernel had lost.
     pub neighbours_repaired: u64,
+    /// Unknown next hops that the kernel asked for and that became requests.
+    pub next_hops_wanted: u64,
+    /// Next hops that could not be resolved.
+    pub next_hops_unresolvable: u64,
+    /// Questions of the kernel about a next hop that is known to be unresolvable.
+    pub next_hops_negative: u64,
+    /// Peers of shortcuts given up because there was no route to their NBMA address.
+    pub gateways_unreachable: u64,
     /// Bindings refused because the cache is full.
     pub limit_cache: u64,
     /// Resolutions not started because too many are under way.
     pub limit_resolutions: u64,
+    /// Questions of the kernel about next hops, too many in a second.
+    pub limit_next_hops: u64,
 }
 
 impl Stats {

@@ -17,6 +17,7 @@ pub(crate) enum Timer {
     Registration(RegistrationId),
     Resolution(ResolutionId),
     Shortcut(ShortcutId),
+    Underlay,
 }
 
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use nhrp_config::{Afi, NhsProtocol};
 use crate::Engine;
 use crate::cache::{CacheType, Origin};
 use crate::ids::CacheId;
-use crate::interface::{FAMILIES, afi_of};
+use crate::interface::{FAMILIES, Interface, afi_of};
 use crate::io::{Neighbour, Route};
 use crate::prefix_table::host;
 use crate::time::Instant;
@@ -211,6 +211,14 @@ impl Engine {
                 .filter(|afi| i.family(**afi).running)
                 .map(|afi| (i.ifindex, i.name.as_str(), *afi))
         })
+    }
+
+    /// Whether NHRP runs on an interface.
+    #[must_use]
+    pub fn runs_on(&self, ifindex: u32) -> bool {
+        self.interface_by_index(ifindex)
+            .and_then(|id| self.interfaces.get(id.key()))
+            .is_some_and(Interface::running)
     }
 
     /// Interfaces that exist, with their addresses: for the comparison with a zebra that starts anew.

@@ -1,0 +1,142 @@
+//! Phase 2: next hops that a routing protocol preserved are resolved when the kernel asks for them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use nhrp_engine::{Instant, Output};
+use nhrp_wire::PacketType::{ResolutionReply, ResolutionRequest, TrafficIndication};
+use sim::{Network, NodeId, Router};
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A router whose tunnel address has the prefix of the whole overlay, and which sends each LAN of `lans` to the
+/// router that has it.
+fn phase2(mut router: Router, lans: &[u16]) -> Router {
+    router.overlay = vec![format!("{}/16", Router::overlay4(router.number)).parse().unwrap()];
+    router.routes.clear();
+    for lan in lans {
+        router.routes.push((format!("10.{lan}.0.0/24").parse().unwrap(), Router::overlay4(*lan)));
+    }
+    router
+}
+
+/// A hub that does not redirect, and the spokes 2 and 4, registered.
+fn triangle() -> (Network, NodeId, NodeId, NodeId) {
+    let mut net = Network::new(7);
+    let mut hub = phase2(Router::hub(1), &[2, 4]);
+    hub.config.ip.redirect = false;
+    let hub = net.add_router(hub);
+    let two = net.add_router(phase2(Router::spoke(2, 1), &[4, 6]));
+    let four = net.add_router(phase2(Router::spoke(4, 1), &[2]));
+    net.run_for(secs(1));
+    (net, hub, two, four)
+}
+
+fn refused(net: &Network, node: NodeId) -> Vec<Instant> {
+    let others = net.node(node).others.iter();
+    others.filter(|(_, o)| matches!(o, Output::NeighbourUnreachable { .. })).map(|(at, _)| *at).collect()
+}
+
+#[test]
+fn a_preserved_next_hop_is_resolved_when_a_packet_waits_for_it() {
+    let (mut net, hub, two, four) = triangle();
+    let first = net.trace(two, "10.2.0.5", "10.4.0.5");
+    assert!(first.lost.is_some(), "it waits in the kernel: {first:?}");
+    net.run_for(Duration::from_millis(100));
+    assert_eq!(net.trace(two, "10.2.0.5", "10.4.0.5").nodes, [two, four]);
+    // The answer taught the other side as well: no question of its own is needed.
+    assert_eq!(net.trace(four, "10.4.0.5", "10.2.0.5").nodes, [four, two]);
+    assert_eq!(net.sent(two, ResolutionRequest, Instant::ZERO).len(), 1);
+    assert_eq!(net.sent(four, ResolutionReply, Instant::ZERO).len(), 1);
+    assert!(net.sent(hub, TrafficIndication, Instant::ZERO).is_empty(), "nobody was redirected");
+    assert!(refused(&net, two).is_empty());
+    for node in net.nodes() {
+        net.node(node).assert_consistent();
+    }
+}
+
+#[test]
+fn a_used_next_hop_stays_resolved() {
+    let (mut net, _, two, _) = triangle();
+    net.trace(two, "10.2.0.5", "10.4.0.5");
+    net.run_for(secs(1));
+    for _ in 0..300 {
+        assert!(net.trace(two, "10.2.0.5", "10.4.0.5").direct());
+        net.run_for(secs(1));
+    }
+    let requests = net.sent(two, ResolutionRequest, Instant::ZERO).len();
+    assert!((5..=10).contains(&requests), "{requests}");
+}
+
+#[test]
+fn an_unknown_next_hop_is_asked_for_a_while_and_then_left_alone() {
+    let (mut net, _, two, _) = triangle();
+    // Nobody is 10.255.0.6. The kernel asks once a second as long as there is traffic.
+    let start = net.now();
+    for _ in 0..39 {
+        net.trace(two, "10.2.0.5", "10.6.0.5");
+        net.run_for(secs(1));
+    }
+    let sent: Vec<u64> =
+        net.sent(two, ResolutionRequest, start).iter().map(|f| f.at.since(start).as_secs()).collect();
+    assert_eq!(sent, [0, 1, 3, 7, 14, 21, 28], "and none for 10 s after the end");
+    let refusals = refused(&net, two);
+    assert_eq!(refusals.len(), 1);
+    assert_eq!(refusals[0].since(start), secs(30));
+    assert!(net.node(two).engine.stats().next_hops_negative >= 8);
+    // Then it is asked for again, and another spoke that has come up meanwhile is found.
+    net.add_router(phase2(Router::spoke(6, 1), &[2]));
+    net.run_for(secs(2));
+    net.trace(two, "10.2.0.5", "10.6.0.5");
+    net.run_for(secs(1));
+    assert!(net.trace(two, "10.2.0.5", "10.6.0.5").direct());
+}
+
+#[test]
+fn a_scan_of_the_tunnels_network_does_not_flood_the_server() {
+    let (mut net, _, two, _) = triangle();
+    let start = net.now();
+    for n in 0..2000_u32 {
+        let address =
+            IpAddr::from([10, 255, 1 + u8::try_from(n / 250).unwrap(), u8::try_from(n % 250).unwrap() + 1]);
+        net.trace(two, "10.2.0.5", &address.to_string());
+    }
+    assert_eq!(net.sent(two, ResolutionRequest, start).len(), 100);
+    assert_eq!(net.node(two).engine.stats().limit_next_hops, 1900);
+}
+
+#[test]
+fn before_the_registration_nobody_is_asked_and_nothing_is_held_against_the_address() {
+    let mut net = Network::new(7);
+    let two = net.add_router(phase2(Router::spoke(2, 1), &[4]));
+    net.run_for(secs(1));
+    net.trace(two, "10.2.0.5", "10.4.0.5");
+    assert!(net.sent(two, ResolutionRequest, Instant::ZERO).is_empty());
+    net.add_router(phase2(Router::hub(1), &[2, 4]));
+    let four = net.add_router(phase2(Router::spoke(4, 1), &[2]));
+    net.run_for(secs(3));
+    net.trace(two, "10.2.0.5", "10.4.0.5");
+    net.run_for(secs(1));
+    assert_eq!(net.trace(two, "10.2.0.5", "10.4.0.5").nodes, [two, four]);
+}
+
+#[test]
+fn own_and_foreign_addresses_are_not_asked_for() {
+    let (mut net, _, two, _) = triangle();
+    let start = net.now();
+    for address in ["10.255.0.2", "0.0.0.0", "255.255.255.255", "224.0.0.5", "fe80::1", "fd00::1"] {
+        let event = nhrp_engine::NeighbourEvent::Wanted;
+        net.input(
+            two,
+            nhrp_engine::Input::Neighbour { ifindex: Router::TUNNEL, protocol: ip(address), event },
+        );
+    }
+    assert!(net.sent(two, ResolutionRequest, start).is_empty());
+}
