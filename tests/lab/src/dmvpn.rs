@@ -23,7 +23,7 @@ use crate::capture::Capture;
 use crate::failure::{Context, Result, ensure};
 use crate::frr::Frr;
 use crate::judge::{Type, Verdict, judge};
-use crate::mix::Mix;
+use crate::mix::{Kind, Mix};
 use crate::net::{Network, Node, wait_until};
 use crate::release::Release;
 
@@ -47,7 +47,10 @@ pub(crate) struct Shape {
     /// Static routes over the tunnel: a summary to the hub on spokes, every LAN on the hub. Without them a
     /// routing protocol is to find them.
     pub(crate) static_routes: bool,
-    /// Prefix length of the tunnel's addresses.
+    /// More options for our nhrpd.
+    pub(crate) nhrpd_options: &'static [&'static str],
+    /// Prefix length of the tunnel's addresses, on nodes with our nhrpd: FRR's up to 10.4 takes host prefixes only,
+    /// and later ones do not answer for an address within the prefix of their own.
     pub(crate) overlay_length: u8,
 }
 
@@ -62,6 +65,7 @@ impl Default for Shape {
             daemons: &[],
             blocks: Vec::new(),
             static_routes: true,
+            nhrpd_options: &[],
             overlay_length: 32,
         }
     }
@@ -125,7 +129,8 @@ impl Dmvpn {
             let (near, far) = (nbma(&node)?, Ipv4Addr::new(192, 0, 2, position * 4 + 1));
             let port = format!("to-{node}");
             network.link((&node, "eth0", &format!("{near}/30")), ("inet", &port, &format!("{far}/30")))?;
-            build_node(network.node(&node)?, far, &shape)?;
+            let length = if mix.of(&node) == Kind::Ours { shape.overlay_length } else { 32 };
+            build_node(network.node(&node)?, far, &shape, length)?;
         }
         let wire = Capture::start(&inet, out.join("wire.pcap"), "any", "ip proto 47")?;
         for router in &routers {
@@ -139,6 +144,7 @@ impl Dmvpn {
         })?;
         // Then nhrpd, hub first and one by one: what is measured is its start, not the competition for a processor.
         for router in &mut routers {
+            router.set_nhrpd_options(shape.nhrpd_options);
             router.start_nhrpd()?;
             router.load(Some("nhrpd"))?;
         }
@@ -376,10 +382,9 @@ pub(crate) fn text<'a>(row: &'a Value, key: &str) -> &'a str {
 }
 
 /// Tunnel, LAN, forwarding and, on the hub, the rule that tells nhrpd of traffic that makes a detour.
-fn build_node(node: &Node, gateway: Ipv4Addr, shape: &Shape) -> Result<()> {
+fn build_node(node: &Node, gateway: Ipv4Addr, shape: &Shape, length: u8) -> Result<()> {
     let name = node.name();
     let (nbma, overlay, lan) = (nbma(name)?, overlay(name)?, lan(name)?);
-    let length = shape.overlay_length;
     node.sh(&format!(
         "ip route add default via {gateway}
          ip link add gre1 type gre key 42 ttl 64 local {nbma} dev eth0

@@ -26,6 +26,8 @@ pub(crate) struct Frr {
     kind: Kind,
     others: Vec<Process>,
     nhrpd: Option<Process>,
+    /// More options for our nhrpd.
+    nhrpd_options: &'static [&'static str],
     /// When nhrpd was last started.
     nhrpd_started: SystemTime,
 }
@@ -33,7 +35,15 @@ pub(crate) struct Frr {
 impl Frr {
     /// FRR of this release on this node, with nothing running yet.
     pub(crate) fn new(node: Node, release: Release, kind: Kind) -> Self {
-        Self { node, release, kind, others: Vec::new(), nhrpd: None, nhrpd_started: SystemTime::UNIX_EPOCH }
+        Self {
+            node,
+            release,
+            kind,
+            others: Vec::new(),
+            nhrpd: None,
+            nhrpd_options: &[],
+            nhrpd_started: SystemTime::UNIX_EPOCH,
+        }
     }
 
     /// The node it runs on.
@@ -60,14 +70,19 @@ impl Frr {
         Ok(())
     }
 
+    /// Options that only our nhrpd knows, for its next start.
+    pub(crate) fn set_nhrpd_options(&mut self, options: &'static [&'static str]) {
+        self.nhrpd_options = options;
+    }
+
     /// Starts nhrpd with the same options, whoever's it is.
     pub(crate) fn start_nhrpd(&mut self) -> Result<()> {
-        let program = match self.kind {
-            Kind::Frr => "/usr/lib/frr/nhrpd",
-            Kind::Ours => "/lab/bin/nhrpd",
+        let (program, options) = match self.kind {
+            Kind::Frr => ("/usr/lib/frr/nhrpd", &[][..]),
+            Kind::Ours => ("/lab/bin/nhrpd", self.nhrpd_options),
         };
         self.nhrpd_started = SystemTime::now();
-        self.nhrpd = Some(self.start(program, "nhrpd")?);
+        self.nhrpd = Some(self.start_with(program, "nhrpd", options)?);
         Ok(())
     }
 
@@ -80,7 +95,12 @@ impl Frr {
     }
 
     fn start(&self, program: &str, name: &str) -> Result<Process> {
-        let command = [program, "-A", "127.0.0.1", "--log", "stdout", "--log-level", "debugging"];
+        self.start_with(program, name, &[])
+    }
+
+    fn start_with(&self, program: &str, name: &str, options: &[&str]) -> Result<Process> {
+        let mut command = vec![program, "-A", "127.0.0.1", "--log", "stdout", "--log-level", "debugging"];
+        command.extend(options);
         let mut process = self.node.spawn(name, &command)?;
         let socket = format!("/run/frr/{name}.vty");
         let what = format!("{} to open {socket} on {}", program, self.node.name());

@@ -65,6 +65,7 @@ pub(crate) fn batches(names: &[String], release: Option<Release>, mix: Option<&M
                 }
                 Mixes::Ours => *mix == Mix::all(Kind::Ours),
                 Mixes::Interop => mixed_or_once(*release, mix),
+                Mixes::OurSpoke => ["s1", "s2"].iter().any(|spoke| mix.of(spoke) == Kind::Ours),
                 Mixes::Hub => hub_alone(*release, mix),
                 Mixes::OurHub => hub_alone(*release, mix) && mix.of("hub") == Kind::Ours,
             };

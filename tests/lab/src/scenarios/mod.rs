@@ -4,11 +4,13 @@
 
 mod ask;
 mod bad_input;
+mod bgp_rules_shortcuts;
 mod clear;
 mod expiry;
 mod first_direct_path;
 mod judge_sees_broken_packets;
 mod native_back_end;
+mod preserved_next_hops;
 mod redirect;
 mod registration;
 mod renewal;
@@ -57,6 +59,8 @@ pub(crate) enum Mixes {
     Ours,
     /// The interoperation matrix: FRR alone and every mix of FRR's and ours, with every release.
     Interop,
+    /// What only our spokes do, in a network with FRR's: every mix in which a spoke is ours, with every release.
+    OurSpoke,
     /// A hub under load, with no other nhrpd: FRR's alone and ours alone, with FRR 10.3 unless another is asked for.
     Hub,
     /// The same for what only ours does.
@@ -129,6 +133,13 @@ pub(crate) const ALL: &[Scenario] = &[
     ),
     interop("restart_hub", "a restarted hub is registered with again by both spokes", restart_hub::run),
     Scenario {
+        name: "preserved_next_hops",
+        about: "phase 2: a next hop that BGP preserved is resolved when a packet waits for it, and the packet arrives",
+        mixes: Mixes::OurSpoke,
+        limit: Duration::from_secs(120),
+        run: preserved_next_hops::run,
+    },
+    Scenario {
         name: "three_thousand_spokes",
         about: "default sysctls, 3,000 spokes, 90 s idle: our hub reaches every one, a hub with FRR's nhrpd next to none",
         mixes: Mixes::Hub,
@@ -170,6 +181,11 @@ pub(crate) const ALL: &[Scenario] = &[
         "zebra_comes_and_goes",
         "zebra late, killed, restarted, or of another release than was said: nothing learned is lost",
         zebra_comes_and_goes::run,
+    ),
+    conduct(
+        "bgp_rules_shortcuts",
+        "a withdrawal, a more specific route, a lost peer or tunnel end a shortcut within a second; others do not",
+        bgp_rules_shortcuts::run,
     ),
     conduct(
         "bad_input",
