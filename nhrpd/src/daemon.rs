@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nhrp_config::DebugTopics;
-use nhrp_engine::{Engine, Input, Instant, Level, Limits, Notice, Output, Topic};
+use nhrp_engine::{Input, Instant, Level, Limits, Notice, Output, Topic};
 use nhrp_kernel::neighbour::NeighbourEvent;
 use nhrp_kernel::nflog::{Nflog, NflogPacket};
 use nhrp_kernel::packet_socket::RecvBatch;
@@ -18,6 +18,7 @@ use crate::configuration::{Configuration, Reader};
 use crate::kernel::{self, KernelSide, Sockets};
 use crate::logging::{Log, RateLimit};
 use crate::options::Options;
+use crate::recorded::Recorded;
 use crate::release::InstalledFrr;
 use crate::resolver::{Answer, Resolver};
 use crate::zebra::{self, Reaction, ZebraSide};
@@ -34,7 +35,7 @@ const SETTLE: Duration = Duration::from_secs(10);
 /// The running daemon.
 #[derive(Debug)]
 pub(crate) struct Daemon {
-    pub(crate) engine: Engine,
+    pub(crate) engine: Recorded,
     pub(crate) configuration: Configuration,
     pub(crate) frr: InstalledFrr,
     pub(crate) log: Log,
@@ -116,7 +117,7 @@ impl Daemon {
             format!("log {} {level}", target.replacen("file:", "file ", 1))
         });
         Ok(Self {
-            engine: Engine::new(rand::random(), limits),
+            engine: Recorded::new(limits, options.recording()),
             configuration: Configuration::default(),
             frr,
             log,
@@ -236,6 +237,7 @@ impl Daemon {
         self.feed(Input::Leaving);
         self.kernel.leave(&mut self.sockets, &self.engine, self.own_neighbours);
         self.zebra.close().await;
+        self.engine.end("stopped by a signal");
         Ok(())
     }
 

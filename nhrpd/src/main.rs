@@ -10,6 +10,7 @@ mod logging;
 mod options;
 mod paths;
 mod process;
+mod recorded;
 mod release;
 mod resolver;
 mod vty;

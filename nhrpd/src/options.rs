@@ -123,6 +123,17 @@ pub(crate) struct Options {
         help_heading = "Not in FRR's nhrpd"
     )]
     pub(crate) max_peers: usize,
+    /// Write all that the protocol is told and answers into this file, to be played back (passwords are left out)
+    #[arg(long, value_name = "FILE", help_heading = "Not in FRR's nhrpd")]
+    pub(crate) record: Option<PathBuf>,
+    /// Most mebibytes of that file
+    #[arg(
+        long = "record-limit",
+        value_name = "MIB",
+        default_value_t = 256,
+        help_heading = "Not in FRR's nhrpd"
+    )]
+    pub(crate) record_limit: u64,
 }
 
 /// Options that were understood, or the exit code after what was to be printed has been.
@@ -192,6 +203,11 @@ impl Options {
 
     pub(crate) fn zebra_path(&self) -> PathBuf {
         self.socket.clone().unwrap_or_else(|| self.run_dir().join("zserv.api"))
+    }
+
+    /// File of the recording and the most octets that it may have.
+    pub(crate) fn recording(&self) -> Option<(&std::path::Path, u64)> {
+        Some((self.record.as_deref()?, self.record_limit.saturating_mul(1 << 20)))
     }
 
     /// The daemon's own configuration file.

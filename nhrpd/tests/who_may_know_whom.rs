@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Members of the workspace and what each may depend on directly, of the workspace.
-const RULES: [(&str, &[&str]); 9] = [
+const RULES: [(&str, &[&str]); 10] = [
     ("nhrp-wire", &[]),
     ("nhrp-config", &[]),
     ("nhrp-engine", &["nhrp-config", "nhrp-wire"]),
@@ -16,8 +16,20 @@ const RULES: [(&str, &[&str]); 9] = [
     ("nhrp-zapi", &[]),
     ("vtysh-plugin", &["nhrp-config"]),
     ("sim", &["nhrp-config", "nhrp-engine", "nhrp-wire"]),
-    ("lab", &["nhrp-wire"]),
-    ("nhrpd", &["nhrp-config", "nhrp-engine", "nhrp-kernel", "nhrp-wire", "nhrp-zapi", "vtysh-plugin"]),
+    ("lab", &["nhrp-record", "nhrp-wire"]),
+    ("nhrp-record", &["nhrp-engine", "nhrp-wire"]),
+    (
+        "nhrpd",
+        &[
+            "nhrp-config",
+            "nhrp-engine",
+            "nhrp-kernel",
+            "nhrp-record",
+            "nhrp-wire",
+            "nhrp-zapi",
+            "vtysh-plugin",
+        ],
+    ),
 ];
 
 /// Crates that know nothing of sockets, tasks and C, not even through others.

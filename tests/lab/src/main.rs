@@ -48,6 +48,14 @@ enum Verb {
     },
     /// The demo network left running, with a prompt on each node
     Shell(Options),
+    /// Play back what `nhrpd --record FILE` has written, and show the first difference
+    Replay {
+        /// The recording
+        file: PathBuf,
+        /// Write it anew with what the engine answers now
+        #[arg(long)]
+        update: bool,
+    },
     /// List the scenarios
     List,
     /// Fetch and make everything that the other verbs need
@@ -130,6 +138,7 @@ fn main() -> ExitCode {
                 Err(failure) => Err(failure),
             }
         }
+        Verb::Replay { file, update } => host::replay::replay(&file, update),
         Verb::Guest => guest::run(),
         Verb::Crowd(options) => crowd::run(&options),
         Verb::NativeInit { tree, dir } => native::init(&tree, &dir),

@@ -16,6 +16,7 @@ pub enum Afi {
 
 /// Everything configured below one `interface NAME`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct InterfaceConfig {
     /// `description TEXT`
     pub description: Option<String>,
@@ -42,6 +43,7 @@ pub struct TunnelProtection {
 
 /// What `ip nhrp …` or `ipv6 nhrp …` set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct AddressFamilySettings {
     /// `network-id`; 0 switches NHRP off for this family.
     pub network_id: u32,

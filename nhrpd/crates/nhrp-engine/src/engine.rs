@@ -8,6 +8,7 @@ use ahash::RandomState;
 use nhrp_wire::{Buffers, ErrorCode, Extension, ExtensionBody, Message, Packet};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use serde::{Deserialize, Serialize};
 use slab::Slab;
 
 use crate::cache::CacheEntry;
@@ -31,7 +32,8 @@ use crate::timers::{Timer, Timers};
 use crate::underlay::Underlay;
 
 /// Bounds of what peers can make us remember.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Limits {
     /// Cache entries that were not configured.
     pub max_cache_entries: usize,

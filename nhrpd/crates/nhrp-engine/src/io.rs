@@ -98,6 +98,7 @@ pub enum Input {
         /// NBMA source address of the carrying packet.
         source: IpAddr,
         /// NHRP header onwards.
+        #[serde(with = "crate::hex")]
         octets: Vec<u8>,
     },
     /// A data packet took the way in and out of the same NBMA network (from NFLOG).
@@ -105,6 +106,7 @@ pub enum Input {
         /// Interface on which it arrived.
         ifindex: u32,
         /// IP header onwards, possibly cut short.
+        #[serde(with = "crate::hex")]
         octets: Vec<u8>,
     },
     /// Answer to [`Output::Resolve`].
@@ -169,6 +171,7 @@ pub enum Output {
         /// NBMA address of the receiver.
         destination: IpAddr,
         /// NHRP header onwards.
+        #[serde(with = "crate::hex")]
         octets: Vec<u8>,
     },
     /// Add a route, or replace that of the same prefix.

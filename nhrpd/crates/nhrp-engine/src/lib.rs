@@ -16,6 +16,7 @@ mod audit;
 mod cache;
 mod engine;
 mod forward;
+mod hex;
 mod ids;
 mod indication;
 mod interface;

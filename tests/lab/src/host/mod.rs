@@ -11,6 +11,7 @@ pub(crate) mod native;
 pub(crate) mod nested;
 mod probe;
 pub(crate) mod qemu;
+pub(crate) mod replay;
 mod tools;
 mod tree;
 pub(crate) mod uml;
