@@ -16,7 +16,8 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::{
-    DisconnectReason, Event, Release, ReleaseTable, Request, Session, SessionError, Statistics, ZebraError,
+    DisconnectReason, Event, Release, ReleaseTable, Request, RunningFrr, Session, SessionError, Statistics,
+    ZebraError,
 };
 
 /// Octets asked for in one read.
@@ -61,6 +62,9 @@ pub struct Options {
     pub socket: PathBuf,
     /// `--zebra-release`: not probed, but still checked against zebra's answer.
     pub forced_release: Option<Release>,
+    /// zebra's vty socket, `/var/run/frr/zebra.vty`, to ask what zebra calls itself. Without it, or without an answer,
+    /// the probe decides alone.
+    pub vty: Option<PathBuf>,
     /// Pauses between attempts.
     pub reconnect: Backoff,
     /// Octets that may wait for zebra to read before the connection is given up and built anew.
@@ -76,6 +80,7 @@ impl Options {
         Self {
             socket: socket.into(),
             forced_release: None,
+            vty: None,
             reconnect: Backoff::default(),
             max_backlog: 8 << 20,
             answer_timeout: Duration::from_secs(30),
@@ -83,7 +88,9 @@ impl Options {
     }
 }
 
-type Connecting = Pin<Box<dyn Future<Output = io::Result<UnixStream>> + Send>>;
+/// A connection, and what zebra calls itself.
+type Reached = (UnixStream, Option<RunningFrr>);
+type Connecting = Pin<Box<dyn Future<Output = io::Result<Reached>> + Send>>;
 
 enum Link {
     /// Next attempt then.
@@ -107,10 +114,21 @@ impl fmt::Debug for Link {
     }
 }
 
+/// Connects, then asks for the name: a zebra that is not there is not asked.
+async fn reach(socket: PathBuf, vty: Option<PathBuf>) -> io::Result<Reached> {
+    let stream = UnixStream::connect(socket).await?;
+    let Some(vty) = vty else { return Ok((stream, None)) };
+    let running = RunningFrr::ask(&vty).await;
+    if let Err(error) = &running {
+        tracing::debug!(target: "nhrp::zebra", "zebra's release not asked at {}: {error}", vty.display());
+    }
+    Ok((stream, running.ok()))
+}
+
 /// What woke [`ZebraClient::next`].
 enum Woken {
     Ready,
-    Connected(UnixStream),
+    Connected(Reached),
     Failed(io::Error),
     NoAnswer,
 }
@@ -160,7 +178,7 @@ impl ZebraClient {
             }
             match self.wait().await {
                 Woken::Ready => self.read(),
-                Woken::Connected(stream) => self.up(stream),
+                Woken::Connected((stream, running)) => self.up(stream, running),
                 Woken::Failed(error) => self.absent(&error),
                 Woken::NoAnswer => {
                     let error = ZebraError::NoAnswer {
@@ -202,12 +220,12 @@ impl ZebraClient {
                     if Instant::now() < *until {
                         sleep_until(*until).await;
                     }
-                    let socket = self.options.socket.clone();
-                    self.link = Link::Connecting(Box::pin(UnixStream::connect(socket)));
+                    let attempt = reach(self.options.socket.clone(), self.options.vty.clone());
+                    self.link = Link::Connecting(Box::pin(attempt));
                 }
                 Link::Connecting(attempt) => {
                     return match attempt.as_mut().await {
-                        Ok(stream) => Woken::Connected(stream),
+                        Ok(reached) => Woken::Connected(reached),
                         Err(error) => Woken::Failed(error),
                     };
                 }
@@ -235,12 +253,13 @@ impl ZebraClient {
         }
     }
 
-    fn up(&mut self, stream: UnixStream) {
+    fn up(&mut self, stream: UnixStream, running: Option<RunningFrr>) {
         // A smaller buffer only means more writes.
         if let Err(error) = socket2::SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER) {
             tracing::debug!(target: "nhrp::zebra", %error, "send buffer of zebra's socket left as it is");
         }
         self.link = Link::Up { stream, deadline: Instant::now() + self.options.answer_timeout };
+        self.session.set_running(running);
         match self.session.open() {
             Ok(()) => {}
             Err(SessionError::Zebra(error)) => self.unusable(error),
@@ -306,10 +325,12 @@ impl ZebraClient {
         self.complaint = None;
         if let Some(table) = self.session.table() {
             let how = if self.options.forced_release.is_some() { "forced" } else { "detected" };
+            let name = self.session.running().map(|running| format!("calls itself FRR {running} and "));
             tracing::info!(
                 target: "nhrp::zebra",
                 socket = %self.options.socket.display(),
-                "connected to zebra, which speaks the API of FRR {} ({how})",
+                "connected to zebra, which {}speaks the API of FRR {} ({how})",
+                name.unwrap_or_default(),
                 table.epoch.first_release()
             );
         }

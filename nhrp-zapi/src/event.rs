@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::{
     Capabilities, Epoch, Gre, Interface, InterfaceAddress, InterfaceRef, Neighbour, RedistributedRoute,
-    Release, RouterId, Vrf, WithdrawnRoute,
+    Release, RouterId, RunningFrr, Vrf, WithdrawnRoute,
 };
 
 /// Something zebra said or something that happened to the connection.
@@ -20,6 +20,8 @@ pub enum Event {
         epoch: Epoch,
         /// The forced release, or the oldest one of the epoch. For codec choices only, not for display.
         release: Release,
+        /// What zebra calls itself over its vty, if it could be asked. For display.
+        running: Option<RunningFrr>,
         /// What zebra said of itself.
         capabilities: Capabilities,
     },
@@ -99,6 +101,21 @@ pub enum ZebraError {
         forced: Release,
         /// What zebra did instead.
         found: String,
+    },
+    /// zebra calls itself a release that does not speak what it speaks.
+    #[error(
+        "zebra at {} speaks the API of FRR {}, but over its vty it calls itself FRR {running}: \
+         if these are two instances, name the sockets of one with -z and --vty_socket; \
+         if it is a build of its own, name the release whose API it has with --zebra-release",
+        .socket.display(), .epoch.first_release()
+    )]
+    NamedOtherwise {
+        /// Socket.
+        socket: PathBuf,
+        /// What it calls itself.
+        running: RunningFrr,
+        /// What it speaks.
+        epoch: Epoch,
     },
     /// `--zebra-release` names a release that this daemon does not speak.
     #[error("{0}; correct --zebra-release, or remove it to detect the release")]

@@ -30,17 +30,7 @@
 //! ```
 //!
 //! # Where it differs from FRR's nhrpd on the wire
-//!
-//! Everything else is the same, octet for octet; `tests/captures.rs` compares.
-//!
-//! 1. HELLO waits for CAPABILITIES; FRR sends its start sequence behind HELLO without waiting.
-//! 2. The newest HELLO goes first, so zebra up to 9.1 logs `unknown command 19` once per connection, unless the
-//!    release is forced.
-//! 3. Interfaces are asked for once; FRR's library asks twice and gets everything twice.
-//! 4. A GRE_GET for an interface that cannot exist ends the start sequence; its answer becomes [`Event::Synced`].
-//! 5. A negative route has a blackhole nexthop in every release; FRR from 10.5 on sends an empty one, which zebra
-//!    does not install.
-//! 6. The route flags and the nexthop of a deletion are always the same ones; zebra looks at neither.
+#![doc = include_str!("../differences.md")]
 //!
 //! # Adding a release
 //!
@@ -58,6 +48,7 @@ mod message;
 mod release;
 mod request;
 mod route;
+mod running;
 mod session;
 mod statistics;
 mod table;
@@ -71,6 +62,7 @@ pub use message::{Decoded, Message};
 pub use release::{Epoch, Release, ReleaseError, release_in_text};
 pub use request::Request;
 pub use route::{RedistributedRoute, RibNexthop, Route, RouteNexthop, WithdrawnRoute};
+pub use running::RunningFrr;
 pub use session::{Session, SessionError};
 pub use statistics::Statistics;
 pub use table::{Command, ReleaseTable};

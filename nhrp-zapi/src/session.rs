@@ -5,7 +5,8 @@
 //!
 //! Finding the epoch: the newest HELLO goes first and nothing else. A zebra from 10.0 on answers CAPABILITIES, whose
 //! length tells which; an older one answers ERROR, whose number tells which, and is then sent its own HELLO. Only a
-//! matching CAPABILITIES lets anything else through, with a forced release too.
+//! matching CAPABILITIES lets anything else through, with a forced release too. What zebra calls itself over its vty
+//! settles what the probe cannot tell (10.0 or 10.1), and must not contradict it.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use crate::buffer::Reader;
 use crate::frame::FrameBuffer;
 use crate::{
     Afi, Command, Decoded, Epoch, Event, FrameError, Header, Message, Release, ReleaseTable, Request,
-    Statistics, VRF_DEFAULT, ZebraError,
+    RunningFrr, Statistics, VRF_DEFAULT, ZebraError,
 };
 
 /// An interface that cannot exist. zebra answers requests in order and GRE_GET with exactly one GRE_UPDATE even for
@@ -59,6 +60,7 @@ enum State {
 pub struct Session {
     socket: PathBuf,
     forced: Option<Release>,
+    running: Option<RunningFrr>,
     state: State,
     frames: FrameBuffer,
     events: VecDeque<Event>,
@@ -78,6 +80,7 @@ impl Session {
         Self {
             socket,
             forced,
+            running: None,
             state: State::Closed,
             frames: FrameBuffer::default(),
             events: VecDeque::new(),
@@ -88,6 +91,17 @@ impl Session {
             logged_errors: 0,
             statistics: Statistics::default(),
         }
+    }
+
+    /// What zebra calls itself, for the connections from now on; `None` if it could not be asked.
+    pub fn set_running(&mut self, running: Option<RunningFrr>) {
+        self.running = running;
+    }
+
+    /// See [`Session::set_running`].
+    #[must_use]
+    pub fn running(&self) -> Option<&RunningFrr> {
+        self.running.as_ref()
     }
 
     /// A transport is there: the first HELLO is queued.
@@ -247,8 +261,7 @@ impl Session {
         let answered =
             by_capabilities(header.command, body.len()).filter(|table| same_hello(table, newest()));
         if let Some(table) = answered {
-            self.start(table, header, body);
-            return Ok(());
+            return self.start(table, header, body);
         }
         if is_unknown_command(header.command, body) {
             let older = tables().find(|table| {
@@ -274,8 +287,7 @@ impl Session {
     ) -> Result<(), SessionError> {
         let answered = table.number(Command::Capabilities) == Some(header.command);
         if answered && body.len() == table.capabilities_length {
-            self.start(table, header, body);
-            return Ok(());
+            return self.start(table, header, body);
         }
         let found = if answered {
             match by_capabilities(header.command, body.len()) {
@@ -288,8 +300,7 @@ impl Session {
                             target: "nhrp::zebra",
                             "zebra answers as no known FRR release; it is taken for {release} because that was forced"
                         );
-                        self.start(table, header, known);
-                        return Ok(());
+                        return self.start(table, header, known);
                     }
                     format!("CAPABILITIES of {} octets", body.len())
                 }
@@ -314,17 +325,28 @@ impl Session {
     }
 
     /// zebra's CAPABILITIES is there: announces the session and asks for everything.
-    fn start(&mut self, table: &'static ReleaseTable, header: Header, body: &[u8]) {
+    fn start(
+        &mut self,
+        table: &'static ReleaseTable,
+        header: Header,
+        body: &[u8],
+    ) -> Result<(), SessionError> {
+        let table = self.compared(table)?;
         let Ok(Decoded::Message(command, Message::Capabilities(capabilities))) =
             Message::decode(table, header, body)
         else {
-            return;
+            return Ok(());
         };
         self.statistics.count_received(command);
         self.statistics.connections = self.statistics.connections.saturating_add(1);
         self.state = State::Open(table);
         let release = self.forced.unwrap_or_else(|| table.epoch.first_release());
-        self.events.push_back(Event::Connected { epoch: table.epoch, release, capabilities });
+        self.events.push_back(Event::Connected {
+            epoch: table.epoch,
+            release,
+            running: self.running.clone(),
+            capabilities,
+        });
         for request in [
             // FRR's library asks for the interfaces a second time behind ROUTER_ID_ADD, which only doubles the dump.
             Request::Interfaces,
@@ -338,6 +360,44 @@ impl Session {
             self.queue(table, &request);
         }
         self.barrier = true;
+        Ok(())
+    }
+
+    /// The probed or forced table after a look at what zebra calls itself.
+    fn compared(&self, table: &'static ReleaseTable) -> Result<&'static ReleaseTable, SessionError> {
+        let Some(running) = &self.running else { return Ok(table) };
+        let named = running.release.epoch().ok().map(ReleaseTable::of);
+        if named == Some(table) {
+            if running.release.is_newer_than_known() && self.forced.is_none() {
+                tracing::info!(
+                    target: "nhrp::zebra",
+                    "zebra is FRR {running}, newer than any known one; it speaks the API of FRR {} as far as it tells",
+                    table.epoch.first_release()
+                );
+            }
+            return Ok(table);
+        }
+        if let Some(forced) = self.forced {
+            tracing::warn!(
+                target: "nhrp::zebra",
+                "zebra calls itself FRR {running} over its vty, but is taken for {forced} because that was forced; \
+                 remove --zebra-release unless this is a build of its own"
+            );
+            return Ok(table);
+        }
+        // 10.0 and 10.1 answer the probe alike.
+        let alike = |other: &&'static ReleaseTable| {
+            same_hello(table, other)
+                && table.number(Command::Error) == other.number(Command::Error)
+                && table.capabilities_length == other.capabilities_length
+        };
+        named.filter(alike).ok_or_else(|| {
+            SessionError::Zebra(ZebraError::NamedOtherwise {
+                socket: self.socket.clone(),
+                running: running.clone(),
+                epoch: table.epoch,
+            })
+        })
     }
 
     fn message(&mut self, table: &'static ReleaseTable, header: Header, body: &[u8]) {

@@ -188,3 +188,44 @@ async fn lost_framing_starts_over() {
     assert!(matches!(end, Event::Disconnected { reason: DisconnectReason::Framing(_) }), "{end:?}");
     connect(&mut client, &listener).await;
 }
+
+/// A zebra with a vty socket: it is asked once for each connection, and a wrong name keeps the session shut.
+#[tokio::test]
+async fn zebra_is_asked_for_its_name() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let dir = tempfile::tempdir().unwrap();
+    let (socket, vty) = (dir.path().join("zserv.api"), dir.path().join("zebra.vty"));
+    let names = UnixListener::bind(&vty).unwrap();
+    let answering = tokio::spawn(async move {
+        for version in ["8.4.4", "10.3.1-2+b1"] {
+            let (mut stream, _) = names.accept().await.unwrap();
+            let mut question = [0; 13];
+            stream.read_exact(&mut question).await.unwrap();
+            assert_eq!(&question, b"show version\0");
+            let text = format!("FRRouting {version} (hub) on Linux(6.1.0).\nCopyright\n\0\0\0\0");
+            let (one, other) = text.as_bytes().split_at(7);
+            stream.write_all(one).await.unwrap();
+            tokio::task::yield_now().await;
+            stream.write_all(other).await.unwrap();
+        }
+    });
+    let listener = UnixListener::bind(&socket).unwrap();
+    let mut client = ZebraClient::new(Options { vty: Some(vty), ..options(&socket) });
+    let first = async {
+        let mut fake = Fake::accept(&listener).await;
+        // Until the client has had enough of it.
+        assert_eq!(timeout(PATIENCE, fake.hello_only()).await.unwrap(), None, "nothing behind HELLO");
+    };
+    let (event, ()) = tokio::join!(until(&mut client, |event| matches!(event, Event::Error(_))), first);
+    assert!(matches!(event, Event::Error(ZebraError::NamedOtherwise { .. })), "{event:?}");
+    let second = async {
+        let mut fake = Fake::accept(&listener).await;
+        fake.open().await;
+        fake
+    };
+    let (event, _fake) =
+        tokio::join!(until(&mut client, |event| matches!(event, Event::Connected { .. })), second);
+    let Event::Connected { running: Some(running), .. } = event else { panic!("{event:?}") };
+    assert_eq!(running.to_string(), "10.3.1-2+b1");
+    answering.await.unwrap();
+}

@@ -5,8 +5,8 @@ mod common;
 
 use common::{all, frame, named, unhex};
 use nhrp_zapi::{
-    Epoch, Event, Message, Neighbour, NeighbourKind, NeighbourState, ReleaseTable, Request, Session,
-    SessionError, ZebraError,
+    Epoch, Event, Message, Neighbour, NeighbourKind, NeighbourState, Release, ReleaseTable, Request,
+    RunningFrr, Session, SessionError, ZebraError,
 };
 
 const HELLO_NEW: &str = "0012fe0600000000 0013 0d00000000000000";
@@ -200,5 +200,74 @@ fn bad_messages_are_counted_and_skipped() {
     assert_eq!(
         error.to_string(),
         "command 2: field ifindex at octet 0 of the body: message ends, 2 octets missing"
+    );
+}
+
+fn running(version: &str) -> Option<RunningFrr> {
+    RunningFrr::in_text(&format!("FRRouting {version} (hub) on Linux(6.1.0).\nCopyright 1996-2005\n"))
+}
+
+/// Every captured zebra, called every known release over the vty: only its own epoch will do, and nothing behind HELLO
+/// is written otherwise.
+#[test]
+fn what_zebra_calls_itself_must_fit_what_it_answers() {
+    let releases = ["7.5", "8.4.4", "8.5.7", "9.1.3", "10.0.5", "10.1.5", "10.3.4", "10.5.4", "10.7.0"];
+    let (mut fitted, mut refused) = (0, 0);
+    for capture in all() {
+        for version in releases {
+            let mut session = session(None);
+            session.set_running(running(version));
+            taken(&mut session);
+            let mut answers = vec![capture.received[0].clone()];
+            if capture.epoch < Epoch::Frr10_0 {
+                answers.insert(0, refusal(capture.epoch));
+            }
+            let (last, first) = answers.split_last().unwrap();
+            for answer in first {
+                session.receive(answer).unwrap();
+                taken(&mut session);
+            }
+            let result = session.receive(last);
+            let named = version.parse::<Release>().unwrap().epoch();
+            let alike = |epoch| matches!(epoch, Epoch::Frr10_0 | Epoch::Frr10_1);
+            let fits = named.clone().is_ok_and(|n| n == capture.epoch || (alike(n) && alike(capture.epoch)));
+            if fits {
+                assert_eq!(result, Ok(()), "{} called {version}", capture.name);
+                assert_eq!(Ok(session.table().unwrap().epoch), named, "the name settles 10.0 or 10.1");
+                let Some(Event::Connected { running: Some(told), .. }) = session.poll_event() else {
+                    panic!()
+                };
+                assert_eq!(told.version, version);
+                fitted += 1;
+                continue;
+            }
+            let Err(SessionError::Zebra(error)) = result else {
+                panic!("{} called {version}: {result:?}", capture.name)
+            };
+            assert!(matches!(error, ZebraError::NamedOtherwise { .. }), "{error:?}");
+            let text = error.to_string();
+            for part in [version, "-z", "--vty_socket", "--zebra-release"] {
+                assert!(text.contains(part), "{part} in {text}");
+            }
+            assert_eq!(session.unwritten(), b"", "nothing that zebra could take for something else");
+            refused += 1;
+        }
+    }
+    assert!(fitted >= 10 && refused > fitted, "{fitted} and {refused}");
+}
+
+#[test]
+fn a_forced_release_outranks_the_name_but_not_the_answer() {
+    let capture = named("10.3.4-gre");
+    let mut forced = session(Some("10.3"));
+    forced.set_running(running("5.4"));
+    forced.receive(&capture.received[0]).unwrap();
+    assert_eq!(forced.table().unwrap().epoch, Epoch::Frr10_2);
+    let mut wrong = session(Some("10.7"));
+    wrong.set_running(running("10.7"));
+    let result = wrong.receive(&capture.received[0]);
+    assert!(
+        matches!(result, Err(SessionError::Zebra(ZebraError::ReleaseContradiction { .. }))),
+        "{result:?}"
     );
 }

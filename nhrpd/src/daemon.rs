@@ -105,13 +105,18 @@ impl Daemon {
         sockets: Sockets,
     ) -> Result<Self, String> {
         let mut zebra_options = nhrp_zapi::Options::new(options.zebra_path());
+        zebra_options.vty = Some(options.zebra_vty_path());
         if let Some(release) = &options.zebra_release {
             zebra_options.forced_release =
                 Some(release.parse().map_err(|e| format!("--zebra-release {release}: {e}"))?);
         }
         let hostname =
             nix::unistd::gethostname().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let limits = Limits { max_cache_entries: options.max_peers, ..Limits::default() };
+        let limits = Limits {
+            max_cache_entries: options.max_peers,
+            max_shortcuts: options.max_peers,
+            ..Limits::default()
+        };
         let command_line_log = options.log.first().map(|target| {
             let level = options.log_level.as_deref().unwrap_or("debugging");
             format!("log {} {level}", target.replacen("file:", "file ", 1))
@@ -304,6 +309,9 @@ impl Daemon {
     }
 
     fn on_zebra(&mut self, event: Event) {
+        if let Event::Connected { running: Some(running), .. } = &event {
+            self.frr.follow(running);
+        }
         let mut inputs = Vec::new();
         let reaction = self.zebra_side.translate(event, &self.engine, self.own_neighbours, &mut inputs);
         let now = self.now();
@@ -318,15 +326,13 @@ impl Daemon {
 
     /// A zebra that has just started knows nothing of ours.
     fn tell_zebra_all(&mut self) {
-        for ifindex in self.engine.gre_interfaces() {
-            self.zebra.send(Request::GreGet { ifindex });
+        let running: Vec<u32> = self.engine.running_interfaces().map(|(ifindex, ..)| ifindex).collect();
+        for ifindex in running {
+            self.clear_noarp(ifindex);
         }
-        let running: Vec<_> =
-            self.engine.running_interfaces().map(|(ifindex, _, afi)| (ifindex, afi)).collect();
-        for (ifindex, afi) in running {
-            self.configure_arp(ifindex, afi);
+        for request in self.zebra_side.everything(self.zebra.table(), &self.engine) {
+            self.zebra.send(request);
         }
-        self.announce_routes();
         self.settle_at = Some(tokio::time::Instant::now() + SETTLE);
     }
 
@@ -336,50 +342,50 @@ impl Daemon {
         }
     }
 
-    fn configure_arp(&mut self, ifindex: u32, afi: nhrp_config::Afi) {
-        if self.zebra.table().is_some_and(nhrp_zapi::ReleaseTable::has_set_arp) {
-            self.zebra.send(Request::SetArp { ifindex, enable: true });
-        } else if let Err(error) = self.sockets.links.clear_noarp(ifindex) {
+    /// Where zebra cannot do it.
+    fn clear_noarp(&mut self, ifindex: u32) {
+        if !self.zebra.table().is_some_and(nhrp_zapi::ReleaseTable::has_set_arp)
+            && let Err(error) = self.sockets.links.clear_noarp(ifindex)
+        {
             tracing::warn!(target: "nhrp::kernel", "cannot make the kernel resolve neighbours on interface {ifindex}: {error}");
         }
-        self.zebra.send(Request::ConfigureArp { ifindex, family: zebra::zebra_afi(afi) });
     }
 
     /// Sorts the engine's outputs to those who carry them out. Nothing here waits.
     fn collect(&mut self) {
         while let Some(output) = self.engine.poll_output() {
+            if let Some(request) = self.zebra_side.request(&output, self.own_neighbours) {
+                self.zebra.send(request);
+                continue;
+            }
             match output {
                 Output::Send { ifindex, destination, octets } => {
                     self.kernel.queue_packet(ifindex, destination, octets);
                 }
-                Output::RouteAdd(route) => self.zebra.send(self.zebra_side.route_request(&route)),
-                Output::RouteDelete { prefix } => self.zebra.send(Request::RouteDelete(prefix)),
                 Output::NeighbourSet(neighbour) if self.own_neighbours => self.kernel.queue_set(&neighbour),
-                Output::NeighbourSet(neighbour) => {
-                    if let std::net::IpAddr::V4(nbma) = neighbour.nbma {
-                        let (ifindex, protocol) = (neighbour.ifindex, neighbour.protocol);
-                        self.zebra.send(Request::NeighAdd { ifindex, protocol, nbma });
-                    }
-                }
-                Output::NeighbourDelete { ifindex, protocol } if self.own_neighbours => {
-                    self.kernel.queue_delete(ifindex, protocol);
-                }
                 Output::NeighbourDelete { ifindex, protocol } => {
-                    self.zebra.send(Request::NeighDelete { ifindex, protocol });
+                    self.kernel.queue_delete(ifindex, protocol);
                 }
                 Output::NeighbourUnreachable { ifindex, protocol } if self.own_neighbours => {
                     self.kernel.queue_refusal(ifindex, protocol);
                 }
-                // Through zebra nothing can be refused; the kernel does it by itself after a second.
-                Output::NeighbourUnreachable { .. } => {}
+                // zebra's, see above; the last two are what zebra has no message for: neighbours with NBMA addresses
+                // of IPv6, and refusals, which the kernel makes by itself after a second.
+                Output::RouteAdd(_)
+                | Output::RouteDelete { .. }
+                | Output::QueryGre { .. }
+                | Output::NeighbourSet(_)
+                | Output::NeighbourUnreachable { .. } => {}
                 Output::Enable { ifindex, name, afi } => {
                     self.kernel.enable(&name);
-                    self.configure_arp(ifindex, afi);
+                    self.clear_noarp(ifindex);
+                    for request in zebra::arp_requests(self.zebra.table(), ifindex, afi) {
+                        self.zebra.send(request);
+                    }
                     if self.own_neighbours {
                         self.to_adopt.push(ifindex);
                     }
                 }
-                Output::QueryGre { ifindex } => self.zebra.send(Request::GreGet { ifindex }),
                 Output::BindGre { ifindex, link } => {
                     if let Err(error) = self.sockets.links.bind_gre(ifindex, link) {
                         tracing::warn!(
@@ -484,25 +490,16 @@ impl Daemon {
     }
 
     fn tell(&mut self, notice: &Notice) {
-        let kind = match notice {
-            // Peers that try while NHRP does not run here must not use up the messages about bad packets.
-            Notice::PacketRefused { reason, .. } if reason == "peer not online" => "packets too early",
-            Notice::PacketRefused { .. } => "packets refused",
-            Notice::Limit { .. } => "limit",
-            Notice::NameUnresolved { .. } => "names",
-            Notice::RegistrationFailed { .. } => "registrations",
-            _ => "",
-        };
         let topic = match notice.topic() {
             Topic::Common => "common",
             Topic::Interface => "interface",
             Topic::Route => "route",
         };
-        self.say(kind, notice.level(), topic, &notice.to_string());
+        self.say(notice.kind().unwrap_or_default(), notice.level(), topic, &notice.to_string());
     }
 
     /// Logs; messages of the same non-empty kind not too often.
-    fn say(&mut self, kind: &'static str, level: Level, topic: &str, text: &str) {
+    fn say(&mut self, kind: &str, level: Level, topic: &str, text: &str) {
         let mut left_out = 0;
         if !kind.is_empty() && level != Level::Debug {
             match self.rate.admit(kind) {

@@ -286,14 +286,22 @@ impl State {
 /// messages.
 #[derive(Debug, Default)]
 pub(crate) struct RateLimit {
-    kinds: HashMap<&'static str, (Instant, u32)>,
+    kinds: HashMap<String, (Instant, u32)>,
 }
+
+/// Kinds that are told apart; what peers cause has fewer, and this is so if that should ever be wrong.
+const KINDS: usize = 64;
 
 impl RateLimit {
     /// Whether a message of this kind is to be written now; `Some(n)`: yes, after `n` were left out.
-    pub(crate) fn admit(&mut self, kind: &'static str) -> Option<u32> {
+    pub(crate) fn admit(&mut self, kind: &str) -> Option<u32> {
         let now = Instant::now();
-        let (since, count) = self.kinds.entry(kind).or_insert((now, 0));
+        let known = self.kinds.contains_key(kind);
+        let kind = if known || self.kinds.len() < KINDS { kind } else { "others" };
+        if !self.kinds.contains_key(kind) {
+            self.kinds.insert(kind.to_owned(), (now, 0));
+        }
+        let (since, count) = self.kinds.get_mut(kind)?;
         if now.duration_since(*since) >= WINDOW {
             let left_out = count.saturating_sub(BURST);
             (*since, *count) = (now, 1);
@@ -322,5 +330,9 @@ mod tests {
         let admitted = (0..100).filter(|_| limit.admit("bad packet").is_some()).count();
         assert_eq!(admitted, BURST as usize);
         assert!(limit.admit("another kind").is_some());
+        for n in 0..1000 {
+            limit.admit(&format!("kind {n}"));
+        }
+        assert!(limit.kinds.len() <= KINDS + 1, "{}", limit.kinds.len());
     }
 }

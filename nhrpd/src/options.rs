@@ -210,6 +210,14 @@ impl Options {
         Some((self.record.as_deref()?, self.record_limit.saturating_mul(1 << 20)))
     }
 
+    /// zebra's vty socket: that of the instance whose API is used, which FRR makes beside it.
+    pub(crate) fn zebra_vty_path(&self) -> PathBuf {
+        match (&self.vty_socket, &self.socket) {
+            (Some(dir), None) => self.joined(dir).join("zebra.vty"),
+            _ => self.zebra_path().with_file_name("zebra.vty"),
+        }
+    }
+
     /// The daemon's own configuration file.
     pub(crate) fn config_path(&self) -> PathBuf {
         self.config_file.clone().unwrap_or_else(|| self.config_dir().join("nhrpd.conf"))

@@ -124,6 +124,10 @@ impl Daemon {
             ("errors received", stats.errors_received),
             ("indications sent", stats.indications_sent),
             ("indications suppressed", stats.indications_suppressed),
+            ("errors suppressed", stats.errors_suppressed),
+            ("peers over the limit", stats.limit_cache),
+            ("shortcuts over the limit", stats.limit_shortcuts),
+            ("resolutions over the limit", stats.limit_resolutions),
             ("packets the kernel refused", kernel.send_failures),
             ("neighbours it refused", kernel.neighbour_failures),
         ] {

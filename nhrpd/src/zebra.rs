@@ -9,8 +9,13 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use nhrp_config::Afi;
-use nhrp_engine::{Engine, Input, Link, NeighbourEvent, Nexthop, Route};
-use nhrp_zapi::{Event, LinkType, NeighbourKind, NeighbourState, Request, RouteNexthop, VRF_DEFAULT};
+use nhrp_engine::{Engine, Input, Link, NeighbourEvent, Nexthop, Output, Route};
+use nhrp_zapi::{
+    Event, LinkType, NeighbourKind, NeighbourState, ReleaseTable, Request, RouteNexthop, VRF_DEFAULT,
+};
+
+#[cfg(test)]
+mod replay;
 
 /// Seen on Linux 6.1: the kernel takes a neighbour entry with an address of 16 octets, and drops every packet that
 /// would need it; what sends on such a tunnel looks at the next hop's address instead, or at a route's encapsulation.
@@ -176,7 +181,42 @@ fn neighbour_event(kind: NeighbourKind, state: NeighbourState) -> Option<Neighbo
     }
 }
 
+/// Makes the kernel ask user space for the neighbours of a tunnel, as far as zebra does it: one up to 9.1 cannot clear
+/// `IFF_NOARP`.
+pub(crate) fn arp_requests(table: Option<&ReleaseTable>, ifindex: u32, afi: Afi) -> Vec<Request> {
+    let set_arp = table.is_some_and(ReleaseTable::has_set_arp);
+    let set_arp = set_arp.then_some(Request::SetArp { ifindex, enable: true });
+    let configure = Request::ConfigureArp { ifindex, family: zebra_afi(afi) };
+    set_arp.into_iter().chain([configure]).collect()
+}
+
 impl ZebraSide {
+    /// What zebra is to do of what the engine wants done; `None` if it is another's business. Neighbours are zebra's only
+    /// if the daemon does not write them itself.
+    pub(crate) fn request(&self, output: &Output, own_neighbours: bool) -> Option<Request> {
+        match output {
+            Output::RouteAdd(route) => Some(self.route_request(route)),
+            Output::RouteDelete { prefix } => Some(Request::RouteDelete(*prefix)),
+            Output::NeighbourSet(neighbour) if !own_neighbours => {
+                // zebra's message has room for an IPv4 NBMA address only.
+                let IpAddr::V4(nbma) = neighbour.nbma else { return None };
+                Some(Request::NeighAdd { ifindex: neighbour.ifindex, protocol: neighbour.protocol, nbma })
+            }
+            Output::NeighbourDelete { ifindex, protocol } if !own_neighbours => {
+                Some(Request::NeighDelete { ifindex: *ifindex, protocol: *protocol })
+            }
+            Output::QueryGre { ifindex } => Some(Request::GreGet { ifindex: *ifindex }),
+            _ => None,
+        }
+    }
+
+    /// What a zebra that has just started has to be told and asked.
+    pub(crate) fn everything(&self, table: Option<&ReleaseTable>, engine: &Engine) -> Vec<Request> {
+        let gre = engine.gre_interfaces().map(|ifindex| Request::GreGet { ifindex });
+        let arp = engine.running_interfaces().flat_map(|(ifindex, _, afi)| arp_requests(table, ifindex, afi));
+        gre.chain(arp).chain(engine.routes().map(|route| self.route_request(&route))).collect()
+    }
+
     /// The engine's route as zebra wants it.
     pub(crate) fn route_request(&self, route: &Route) -> Request {
         let nexthop = match route.nexthop {
@@ -197,7 +237,7 @@ impl ZebraSide {
 }
 
 /// The family as zebra numbers it.
-pub(crate) fn zebra_afi(afi: Afi) -> nhrp_zapi::Afi {
+fn zebra_afi(afi: Afi) -> nhrp_zapi::Afi {
     match afi {
         Afi::Ip => nhrp_zapi::Afi::Ip,
         Afi::Ipv6 => nhrp_zapi::Afi::Ip6,

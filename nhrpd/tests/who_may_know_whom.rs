@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Members of the workspace and what each may depend on directly, of the workspace.
-const RULES: [(&str, &[&str]); 10] = [
+const RULES: [(&str, &[&str]); 11] = [
     ("nhrp-wire", &[]),
     ("nhrp-config", &[]),
     ("nhrp-engine", &["nhrp-config", "nhrp-wire"]),
@@ -16,6 +16,7 @@ const RULES: [(&str, &[&str]); 10] = [
     ("nhrp-zapi", &[]),
     ("vtysh-plugin", &["nhrp-config"]),
     ("sim", &["nhrp-config", "nhrp-engine", "nhrp-wire"]),
+    ("fuzz", &["nhrp-config", "nhrp-engine", "nhrp-wire", "nhrp-zapi", "vtysh-plugin"]),
     ("lab", &["nhrp-record", "nhrp-wire"]),
     ("nhrp-record", &["nhrp-engine", "nhrp-wire"]),
     (

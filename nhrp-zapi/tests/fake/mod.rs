@@ -61,8 +61,13 @@ impl Fake {
         }
     }
 
-    /// HELLO, answer, start sequence, end of an empty dump.
-    pub async fn open(&mut self) {
+    /// HELLO and its answer; then the next request, if there is one.
+    pub async fn hello_only(&mut self) -> Option<Request> {
+        self.hello().await;
+        self.request().await
+    }
+
+    async fn hello(&mut self) {
         assert_eq!(self.request().await, Some(Request::Hello));
         self.say(&Message::Capabilities(Capabilities {
             vrf_backend: VrfBackend::Lite,
@@ -73,6 +78,11 @@ impl Fake {
             graceful_restart: Some(false),
         }))
         .await;
+    }
+
+    /// HELLO, answer, start sequence, end of an empty dump.
+    pub async fn open(&mut self) {
+        self.hello().await;
         loop {
             if let Some(Request::GreGet { ifindex }) = self.request().await {
                 self.say(&Message::Gre(gre(ifindex))).await;

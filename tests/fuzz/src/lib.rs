@@ -1,55 +1,72 @@
-//! What must hold for any octets: the checks behind the fuzz targets.
+//! Fuzzing: what must hold for any octets, and a loop that makes octets up.
 //!
-//! Owns the oracles only. The fuzz targets run them on what libFuzzer makes up; the tests of `nhrp-wire` include this
-//! file and run them on stable, over the committed corpora and over damaged golden packets.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, unreachable_pub)]
+//! Owns the checks behind each target ([`TARGETS`]), their seeds and the mutations ([`hammer`]). The same checks run
+//! under libFuzzer (`libfuzzer/`, nightly), in the loop of `cargo lab soak` (stable) and over the committed corpora in
+//! `cargo test`. Never decides what is right elsewhere: a check that fails here is a defect there.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use nhrp_wire::{Packet, checksum};
+mod hammer;
+mod packets;
+#[path = "../../../nhrpd/crates/nhrp-engine/tests/sequences.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::cast_possible_truncation,
+    reason = "a test of nhrp-engine, shared"
+)]
+mod sequences;
+mod vty;
+mod zapi;
 
-/// Target `decode`: octets as they come. Nearly all fail at the checksum, so this is about the header.
-///
-/// # Panics
-/// When something does not hold.
-pub fn decode(octets: &[u8]) {
-    if let Some(inner) = Packet::decode_inner_header(octets) {
-        assert!((28..=octets.len()).contains(&inner.len));
-    }
-    let packet = match Packet::decode(octets) {
-        Ok(packet) => packet,
-        Err(error) => {
-            assert!(error.offset <= octets.len(), "{error} in {} octets", octets.len());
-            let _ = (error.to_string(), error.error_code());
-            return;
-        }
-    };
-    // Octets behind the stated size make no difference.
-    let size = usize::from(u16::from_be_bytes([octets[10], octets[11]]));
-    assert_eq!(Packet::decode(&octets[..size]).unwrap(), packet);
-    assert!(!packet.to_string().contains('\n') && !format!("{packet:#}").is_empty());
+use std::path::{Path, PathBuf};
 
-    let mut again = Vec::with_capacity(packet.encoded_len());
-    packet.encode(&mut again).expect("what was decoded fits");
-    assert_eq!(again.len(), packet.encoded_len());
-    assert_eq!(checksum::internet(&again), 0);
-    // Not the octets: reserved bits, unused fields, what follows End and FRR's odd checksums are not kept.
-    assert!(again.len() <= size + 4, "at most an End that was missing is added");
-    assert_eq!(Packet::decode(&again).unwrap(), packet);
+pub use hammer::{Found, hammer};
+pub use packets::{decode, roundtrip};
+pub use sequences::engine;
+pub use vty::vty;
+pub use zapi::zapi;
+
+/// Something that takes any octets.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Its name, also that of its folder in `corpus/` and of its binary in `libfuzzer/`.
+    pub name: &'static str,
+    /// Panics when something does not hold.
+    pub check: fn(&[u8]),
+    /// Inputs to begin with, besides the corpus.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+    /// Longest input that is of use.
+    pub longest: usize,
 }
 
-/// Target `roundtrip`: the same with version, size and checksum made right, so that entries and extensions are
-/// reached.
-///
-/// # Panics
-/// When something does not hold.
-pub fn roundtrip(octets: &[u8]) {
-    let Ok(size) = u16::try_from(octets.len()) else { return };
-    let mut octets = octets.to_vec();
-    if octets.len() >= 28 {
-        octets[10..12].copy_from_slice(&size.to_be_bytes());
-        octets[12..14].fill(0);
-        octets[16] = 1;
-        let sum = checksum::internet(&octets).to_be_bytes();
-        octets[12..14].copy_from_slice(&sum);
-    }
-    decode(&octets);
+/// All targets.
+pub const TARGETS: [Target; 5] = [
+    Target { name: "decode", check: decode, seeds: packet_seeds, longest: 600 },
+    Target { name: "roundtrip", check: roundtrip, seeds: packet_seeds, longest: 600 },
+    Target { name: "engine", check: engine, seeds: Vec::new, longest: 1600 },
+    Target { name: "zapi", check: zapi, seeds: zapi::seeds, longest: 4096 },
+    Target { name: "vty", check: vty, seeds: vty::seeds, longest: 4096 },
+];
+
+/// Golden packets and the samples that tshark judges.
+fn packet_seeds() -> Vec<Vec<u8>> {
+    files(&folder("seeds")).into_iter().map(|(_, octets)| octets).collect()
+}
+
+/// A folder of this crate: `corpus/TARGET`, `seeds`.
+#[must_use]
+pub fn folder(name: impl AsRef<Path>) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// The files of a folder with their names, by name; none if there is no such folder.
+#[must_use]
+pub fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut files: Vec<_> = entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| Some((entry.file_name().into_string().ok()?, std::fs::read(entry.path()).ok()?)))
+        .collect();
+    files.sort();
+    files
 }

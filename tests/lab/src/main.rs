@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::host::{native, qemu, uml, verbs};
+use crate::host::{native, qemu, soak, uml, verbs};
 use crate::mix::{Kind, Mix};
 use crate::plan::Backend;
 use crate::release::Release;
@@ -44,6 +44,14 @@ enum Verb {
         #[command(flatten)]
         options: Options,
         /// Part of a scenario's line, such as `shortcut`, `FRR 8.4` or `hub=ours`
+        names: Vec<String>,
+    },
+    /// Run what takes long for a given time: fuzz targets and simulated networks
+    Soak {
+        /// Minutes for all of it together
+        #[arg(long, default_value_t = 10)]
+        minutes: u64,
+        /// Of decode, engine, roundtrip, vty, zapi, turmoil; by default all
         names: Vec<String>,
     },
     /// The demo network left running, with a prompt on each node
@@ -139,6 +147,11 @@ fn main() -> ExitCode {
             }
         }
         Verb::Replay { file, update } => host::replay::replay(&file, update),
+        Verb::Soak { minutes, names } => match soak::run(minutes, &names) {
+            Ok(true) => Ok(()),
+            Ok(false) => return ExitCode::FAILURE,
+            Err(failure) => Err(failure),
+        },
         Verb::Guest => guest::run(),
         Verb::Crowd(options) => crowd::run(&options),
         Verb::NativeInit { tree, dir } => native::init(&tree, &dir),

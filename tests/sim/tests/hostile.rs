@@ -152,7 +152,7 @@ fn another_nbma_family_is_refused_before_anything_is_learned() {
 fn a_flood_of_registrations_stops_at_the_limit_and_spares_the_known() {
     let mut net = Network::new(7);
     let mut router = Router::hub(1);
-    router.limits = Limits { max_cache_entries: 100, max_resolutions: 10 };
+    router.limits = Limits { max_cache_entries: 100, max_resolutions: 10, ..Limits::default() };
     router.config.ip.maps.insert(ip("10.255.0.77"), MapTarget::Nbma(ip("172.16.0.77")));
     let hub = net.add_router(router);
     let spoke = net.add_router(Router::spoke(2, 1));
@@ -177,7 +177,7 @@ fn a_spoke_whose_table_is_full_still_finds_its_hub() {
     let mut net = Network::new(7);
     let hub = net.add_router(Router::hub(1));
     let mut router = Router::spoke(2, 1);
-    router.limits = Limits { max_cache_entries: 10, max_resolutions: 10 };
+    router.limits = Limits { max_cache_entries: 10, max_resolutions: 10, ..Limits::default() };
     let spoke = net.add_router(router);
     net.node_mut(hub).online = false;
     for n in 0..50 {
@@ -194,7 +194,7 @@ fn a_flood_of_indications_stops_at_the_limit_of_resolutions() {
     let mut net = Network::new(7);
     net.add_router(Router::hub(1));
     let mut router = Router::spoke(2, 1);
-    router.limits = Limits { max_cache_entries: 100, max_resolutions: 10 };
+    router.limits = Limits { max_cache_entries: 100, max_resolutions: 10, ..Limits::default() };
     let spoke = net.add_router(router);
     net.run_for(secs(1));
     let start = net.now();

@@ -39,11 +39,13 @@ pub struct Limits {
     pub max_cache_entries: usize,
     /// Resolution requests without an answer.
     pub max_resolutions: usize,
+    /// Shortcuts, refusals among them.
+    pub max_shortcuts: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_cache_entries: 200_000, max_resolutions: 4096 }
+        Self { max_cache_entries: 200_000, max_resolutions: 4096, max_shortcuts: 200_000 }
     }
 }
 
@@ -281,7 +283,11 @@ impl Engine {
         if let Err(error) = packet.encode(&mut octets) {
             self.stats.encode_errors += 1;
             let reason = format!("the answer cannot be written: {error}");
-            return self.push(Output::Notice(Notice::PacketRefused { source: destination, reason }));
+            return self.push(Output::Notice(Notice::PacketRefused {
+                source: destination,
+                reason,
+                malformed: true,
+            }));
         }
         let kind = packet.message.packet_type();
         self.stats.sent(kind);
@@ -300,7 +306,8 @@ impl Engine {
 
     pub(crate) fn refuse(&mut self, source: IpAddr, reason: &str) {
         self.stats.packets_refused += 1;
-        self.push(Output::Notice(Notice::PacketRefused { source, reason: reason.to_owned() }));
+        let reason = reason.to_owned();
+        self.push(Output::Notice(Notice::PacketRefused { source, reason, malformed: false }));
     }
 
     fn on_packet(&mut self, ifindex: u32, source: IpAddr, octets: &[u8]) {
@@ -315,7 +322,9 @@ impl Engine {
             Ok(packet) => packet,
             Err(error) => {
                 self.stats.packets_malformed += 1;
-                return self.refuse(source, &error.to_string());
+                self.stats.packets_refused += 1;
+                let reason = error.to_string();
+                return self.push(Output::Notice(Notice::PacketRefused { source, reason, malformed: true }));
             }
         };
         let kind = packet.message.packet_type();

@@ -16,6 +16,8 @@ pub enum Notice {
         source: IpAddr,
         /// Why.
         reason: String,
+        /// It could not be read, or its answer not be written: the reason names a field, and there are many of them.
+        malformed: bool,
     },
     /// A packet came or went (debug).
     Packet {
@@ -142,6 +144,21 @@ pub enum Topic {
 }
 
 impl Notice {
+    /// What kind of message it is, for a limit of its own to how often it is written: each kind of fault of a packet
+    /// and each limit is one. None for what peers cannot cause at will.
+    #[must_use]
+    pub fn kind(&self) -> Option<&str> {
+        match self {
+            // No more kinds of it than fields: they would make a message for each octet of a flood.
+            Self::PacketRefused { malformed: true, .. } => Some("malformed"),
+            Self::PacketRefused { reason, .. } => Some(reason),
+            Self::Limit { what } => Some(what),
+            Self::NameUnresolved { .. } => Some("names"),
+            Self::RegistrationFailed { .. } => Some("registrations"),
+            _ => None,
+        }
+    }
+
     /// Weight.
     #[must_use]
     pub fn level(&self) -> Level {
@@ -204,7 +221,7 @@ pub fn packet_type_name(kind: u8) -> &'static str {
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::PacketRefused { source, reason } => write!(f, "From {source}: error: {reason}"),
+            Self::PacketRefused { source, reason, .. } => write!(f, "From {source}: error: {reason}"),
             Self::Packet { sent, kind, from, to, nbma } => write!(
                 f,
                 "{} {}({kind}) {} -> {} ({} {nbma})",

@@ -57,7 +57,8 @@ impl Engine {
         if self.resolutions.len() >= self.limits.max_resolutions {
             self.stats.limit_resolutions += 1;
             let what = format!(
-                "{} resolutions without an answer: limit reached, further traffic stays on the path through the hub",
+                "{} resolutions without an answer: limit reached, further traffic stays on the path through the hub; \
+                 see with tcpdump who asks for so many addresses",
                 self.limits.max_resolutions
             );
             return self.push(Output::Notice(Notice::Limit { what }));

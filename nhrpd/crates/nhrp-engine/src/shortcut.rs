@@ -71,7 +71,9 @@ impl Engine {
         holding: Duration,
     ) {
         self.put_shortcut(prefix, target, Some(gateway), holding);
-        if let Some(via) = self.cache.get(gateway.key()).map(|e| e.protocol) {
+        if self.shortcut_index.get(prefix).is_some()
+            && let Some(via) = self.cache.get(gateway.key()).map(|e| e.protocol)
+        {
             self.push(Output::Notice(Notice::ShortcutAdded { prefix, via }));
         }
     }
@@ -85,6 +87,15 @@ impl Engine {
     fn put_shortcut(&mut self, prefix: IpNet, target: IpAddr, gateway: Option<CacheId>, holding: Duration) {
         let id = match self.shortcut_index.get(prefix) {
             Some(id) => *id,
+            None if self.shortcuts.len() >= self.limits.max_shortcuts => {
+                self.stats.limit_shortcuts += 1;
+                let what = format!(
+                    "{} shortcuts: limit reached, further traffic stays on the path through the hub; \
+                     raise --max-peers",
+                    self.limits.max_shortcuts
+                );
+                return self.push(Output::Notice(Notice::Limit { what }));
+            }
             None => {
                 let shortcut = Shortcut {
                     prefix,

@@ -84,6 +84,8 @@ pub struct Stats {
     pub limit_resolutions: u64,
     /// Questions of the kernel about next hops, too many in a second.
     pub limit_next_hops: u64,
+    /// Shortcuts not made because there are too many.
+    pub limit_shortcuts: u64,
 }
 
 impl Stats {

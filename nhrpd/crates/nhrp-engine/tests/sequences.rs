@@ -17,7 +17,7 @@ use nhrp_wire::{Cie, CieCode, ErrorCode, Exchange, Extension, ExtensionBody, Mes
 use proptest::prelude::*;
 use proptest::sample::select;
 
-const LIMITS: Limits = Limits { max_cache_entries: 12, max_resolutions: 4 };
+const LIMITS: Limits = Limits { max_cache_entries: 12, max_resolutions: 4, max_shortcuts: 6 };
 /// Configured entries (own addresses, maps, servers) come on top of the limit.
 const CONFIGURED: usize = 40;
 const NAMES: [&str; 4] = ["eth0", "gre1", "gre2", "lan0"];
@@ -405,6 +405,7 @@ impl Driver {
         self.seen = [self.seen[0].max(shortcuts), self.seen[1].max(self.neighbours.len())];
         assert!(cache <= LIMITS.max_cache_entries + CONFIGURED, "{cache} cache entries");
         assert!(resolutions <= LIMITS.max_resolutions, "{resolutions} resolutions");
+        assert!(shortcuts <= LIMITS.max_shortcuts, "{shortcuts} shortcuts");
         let mut wanted: Vec<_> = self.engine.routes().collect();
         wanted.sort_by_key(|r| r.prefix);
         assert_eq!(wanted, self.routes.values().cloned().collect::<Vec<_>>(), "routes");
@@ -510,6 +511,23 @@ fn answer(request: &[u8], how: Answer, cie: Cie) -> Vec<u8> {
     let mut octets = Vec::new();
     let _ = packet.encode(&mut octets);
     octets
+}
+
+/// The same from octets: fuzz target `engine`. Each four of them are the seed of one step, so that a fuzzer that
+/// changes, repeats or leaves out octets does so with steps.
+///
+/// # Panics
+/// When something does not hold.
+pub fn engine(octets: &[u8]) {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+    let strategy = step();
+    let steps = octets.chunks_exact(4).take(400).filter_map(|seed| {
+        let chance = TestRng::from_seed(RngAlgorithm::ChaCha, &seed.repeat(8));
+        let mut runner = TestRunner::new_with_rng(Config::default(), chance);
+        strategy.new_tree(&mut runner).ok().map(|tree| tree.current())
+    });
+    run(steps.collect());
 }
 
 fn run(steps: Vec<Step>) -> [usize; 2] {

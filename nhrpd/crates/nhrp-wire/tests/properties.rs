@@ -1,7 +1,7 @@
 //! Properties over arbitrary packets, arbitrary octets and damaged golden packets.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-#[path = "../../../../tests/fuzz/src/lib.rs"]
+#[path = "../../../../tests/fuzz/src/packets.rs"]
 mod oracle;
 mod support;
 

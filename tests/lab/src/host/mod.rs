@@ -12,6 +12,7 @@ pub(crate) mod nested;
 mod probe;
 pub(crate) mod qemu;
 pub(crate) mod replay;
+pub(crate) mod soak;
 mod tools;
 mod tree;
 pub(crate) mod uml;

@@ -33,7 +33,7 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
     let again = dmvpn.wire()?.of(Type::RegistrationRequest).count();
     ensure!(again == requests, "{} registration requests because zebra was away", again - requests);
 
-    late(&mut dmvpn, "s2")?;
+    late(&mut dmvpn, "s2", lab.release)?;
     forced(&dmvpn, "s2", lab.release)?;
 
     let received = dmvpn.ping("s1", "s2", 5, Duration::from_millis(300))?;
@@ -138,7 +138,7 @@ fn nhrp_prefixes(rib: &str) -> Vec<String> {
 }
 
 /// nhrpd starts, and zebra only some seconds later.
-fn late(dmvpn: &mut Dmvpn, node: &str) -> Result<()> {
+fn late(dmvpn: &mut Dmvpn, node: &str, release: Release) -> Result<()> {
     let log = dmvpn.node(node)?.out().join("nhrpd.log");
     let place = dmvpn.node(node)?.clone();
     let frr = dmvpn.frr(node)?;
@@ -164,6 +164,9 @@ fn late(dmvpn: &mut Dmvpn, node: &str) -> Result<()> {
     frr.start_zebra()?;
     frr.load(Some("zebra"))?;
     dmvpn.wait_spoke_registered(node, REGISTER)?;
+    let said = read()?.split_off(before);
+    let named = format!("connected to zebra, which calls itself FRR {release}");
+    ensure!(said.contains(&named), "nobody says {named:?}: {said}");
     let (from, to) = (node, "s1");
     dmvpn.wait_no_shortcut(from, to, AGAIN)?; // staticd, too, looks for the new zebra
     dmvpn.ping(from, to, 3, Duration::from_millis(300))?;

@@ -1,0 +1,4 @@
+//! See `fuzz::engine`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| fuzz::engine(octets));

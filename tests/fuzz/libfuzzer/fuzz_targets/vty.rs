@@ -1,0 +1,4 @@
+//! See `fuzz::vty`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| fuzz::vty(octets));

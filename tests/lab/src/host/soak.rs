@@ -1,0 +1,98 @@
+//! `cargo lab soak`: what takes long, for a given time.
+//!
+//! Owns how the time is shared between the fuzz targets and the simulation, and by what targets are driven: libFuzzer
+//! where a nightly toolchain with cargo-fuzz is there, else the loop of the crate `fuzz`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::interrupt;
+use crate::failure::{Context, Failure, Result, ensure};
+
+/// The fuzz targets of tests/fuzz.
+const TARGETS: [&str; 5] = ["decode", "engine", "roundtrip", "vty", "zapi"];
+
+/// The simulation's networks by chance.
+const TURMOIL: &str = "turmoil";
+
+/// Whether everything held.
+pub(crate) fn run(minutes: u64, names: &[String]) -> Result<bool> {
+    interrupt::watch()?;
+    let wanted = |name: &&str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    let targets: Vec<&str> = TARGETS.into_iter().filter(|name| wanted(name)).collect();
+    let turmoil = wanted(&TURMOIL);
+    if targets.is_empty() && !turmoil {
+        return Err(Failure::new(format!("no fuzz target or simulation is named {}", names.join(", "))));
+    }
+    let mut held = true;
+    let count = u32::try_from(targets.len() + usize::from(turmoil)).unwrap_or(u32::MAX).max(1);
+    let share = Duration::from_secs(minutes * 60) / count;
+    let libfuzzer = has_cargo_fuzz();
+    for target in targets {
+        held &= if libfuzzer { with_libfuzzer(target, share)? } else { with_loop(target, share)? };
+        if interrupt::interrupted() {
+            return Err(Failure::new("interrupted"));
+        }
+    }
+    if turmoil {
+        println!("{TURMOIL}: new networks in virtual time for {} s", share.as_secs());
+        let mut command = cargo(&["test", "--quiet", "--package", "sim", "--test", "turmoil"]);
+        let status = command.env("NHRP_SIM_SECONDS", share.as_secs().to_string()).status();
+        held &= status.context(|| "starting cargo".to_owned())?.success();
+    }
+    Ok(held)
+}
+
+fn fuzz_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz")
+}
+
+fn has_cargo_fuzz() -> bool {
+    let mut command = Command::new("cargo");
+    command.args(["+nightly", "fuzz", "--version"]).stdin(Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// libFuzzer with the corpus, and the seeds in a folder of their own. What it adds to the corpus stays; what fails it
+/// keeps in `artifacts`.
+fn with_libfuzzer(target: &str, time: Duration) -> Result<bool> {
+    let folder = fuzz_folder();
+    let seeds = tempfile::tempdir().context(|| "making a folder for seeds".to_owned())?;
+    let wrote = loop_command(&["--write-seeds", target]).arg(seeds.path()).status();
+    ensure!(wrote.context(|| "starting cargo".to_owned())?.success(), "no seeds for {target}");
+    println!("{target}: libFuzzer for {} s", time.as_secs());
+    let status = Command::new("cargo")
+        .args(["+nightly", "fuzz", "run", "--fuzz-dir", "tests/fuzz/libfuzzer", target])
+        .arg(folder.join("corpus").join(target))
+        .arg(seeds.path())
+        .args(["--", "-verbosity=0", "-print_final_stats=1", "-timeout=20"])
+        .arg(format!("-max_total_time={}", time.as_secs()))
+        .current_dir(folder.join("../.."))
+        .stdin(Stdio::null())
+        .status()
+        .context(|| "starting cargo +nightly fuzz".to_owned())?;
+    if !status.success() && !interrupt::interrupted() {
+        println!("{target}: FAILED; see tests/fuzz/README.md for what to do with the input named above");
+    }
+    Ok(status.success())
+}
+
+fn with_loop(target: &str, time: Duration) -> Result<bool> {
+    let seconds = time.as_secs().to_string();
+    let status = loop_command(&[target, &seconds]).status().context(|| "starting cargo".to_owned())?;
+    Ok(status.success())
+}
+
+/// The program of the crate `fuzz`.
+fn loop_command(arguments: &[&str]) -> Command {
+    let mut command = cargo(&["run", "--quiet", "--package", "fuzz", "--"]);
+    command.args(arguments);
+    command
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(fuzz_folder().join("../..")).stdin(Stdio::null());
+    command
+}
