@@ -8,7 +8,7 @@ mod handler;
 use handler::Standalone;
 use nhrp_config::{
     Afi, Config, Edit, InterfaceEdit, MapTarget, Mtu, MulticastTarget, NhsConfig, NhsProtocol, RenderOptions,
-    TunnelProtection,
+    TunnelProtection, Uniqueness,
 };
 use proptest::prelude::*;
 use vtysh_plugin::{Handler, Reply, ReturnCode, Session, read_config};
@@ -173,6 +173,7 @@ fn edit() -> impl Strategy<Value = InterfaceEdit> {
         afi.clone().prop_map(|afi| InterfaceEdit::Shortcut(afi, true)),
         afi.clone().prop_map(|afi| InterfaceEdit::Redirect(afi, true)),
         afi.clone().prop_map(|afi| InterfaceEdit::NoUnique(afi, true)),
+        afi.clone().prop_map(|afi| InterfaceEdit::Uniqueness(afi, Uniqueness::Strict)),
         afi.clone().prop_flat_map(move |afi| {
             let target = prop_oneof![Just(MapTarget::Local), v4().prop_map(MapTarget::Nbma)];
             (Just(afi), family(afi), target)

@@ -350,3 +350,14 @@ fn the_memory_of_who_asked_is_bounded() {
     net.run_for(secs(10));
     assert_eq!(net.node(four).engine.purge_sizes(), [0, 0]);
 }
+
+#[test]
+fn a_purge_without_an_address_is_refused() {
+    let (mut net, hub, _, _) = triangle();
+    let start = net.now();
+    let mut empty = purge("172.16.0.2", "10.255.0.2", "10.255.0.1", &[("10.255.0.2", 32)]);
+    empty.message.exchange_mut().unwrap().cies[0].protocol = None;
+    inject(&mut net, hub, "172.16.0.2", &empty);
+    assert!(knows(&net, hub, "10.255.0.2"));
+    assert!(net.sent(hub, PurgeReply, start).is_empty());
+}

@@ -93,6 +93,7 @@ impl InterfaceConfig {
             InterfaceEdit::Shortcut(afi, on) => self.family_mut(*afi).shortcut = *on,
             InterfaceEdit::Redirect(afi, on) => self.family_mut(*afi).redirect = *on,
             InterfaceEdit::NoUnique(afi, on) => self.family_mut(*afi).no_unique = *on,
+            InterfaceEdit::Uniqueness(afi, policy) => self.family_mut(*afi).uniqueness = *policy,
             InterfaceEdit::Map(afi, protocol, target) => {
                 check_family(*afi, *protocol)?;
                 self.family_mut(*afi).maps.insert(*protocol, *target);

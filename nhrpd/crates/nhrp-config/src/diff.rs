@@ -91,6 +91,10 @@ fn diff_family(
         edits.push(InterfaceEdit::NoUnique(afi, new.no_unique));
     }
 
+    if old.uniqueness != new.uniqueness {
+        edits.push(InterfaceEdit::Uniqueness(afi, new.uniqueness));
+    }
+
     // The order of maps means nothing (and two sets of them are equal in any order), so nothing is torn down for it.
     let gone = old.maps.keys().filter(|protocol| !new.maps.contains_key(*protocol));
     edits.extend(gone.map(|protocol| InterfaceEdit::NoMap(afi, *protocol)));

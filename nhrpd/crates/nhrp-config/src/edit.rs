@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::{Afi, MapTarget, Mtu, MulticastTarget, NhsConfig, NhsProtocol, TunnelProtection};
+use crate::{Afi, MapTarget, Mtu, MulticastTarget, NhsConfig, NhsProtocol, TunnelProtection, Uniqueness};
 
 /// One change. What a `no` form takes but ignores is not part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub enum InterfaceEdit {
     Redirect(Afi, bool),
     /// `[no] … registration no-unique`
     NoUnique(Afi, bool),
+    /// `[no] … registration unique <strict|replace>` (the default for `no`)
+    Uniqueness(Afi, Uniqueness),
     /// `… map PROTOCOL TARGET`
     Map(Afi, IpAddr, MapTarget),
     /// `no … map PROTOCOL`

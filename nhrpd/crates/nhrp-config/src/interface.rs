@@ -57,6 +57,8 @@ pub struct AddressFamilySettings {
     pub redirect: bool,
     /// `registration no-unique`
     pub no_unique: bool,
+    /// `registration unique strict|replace`
+    pub uniqueness: Uniqueness,
     /// `map PROTOCOL <NBMA|local>`, in the order typed.
     pub maps: IndexMap<IpAddr, MapTarget>,
     /// `nhs … nbma …`, in the order typed.
@@ -77,11 +79,23 @@ impl Default for AddressFamilySettings {
             shortcut: false,
             redirect: false,
             no_unique: false,
+            uniqueness: Uniqueness::default(),
             maps: IndexMap::new(),
             nhs: Vec::new(),
             multicast: Vec::new(),
         }
     }
+}
+
+/// `registration unique …`: what becomes of a client's unique binding when another station registers its address. Of
+/// this daemon only; FRR's nhrpd replaces every binding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Uniqueness {
+    /// `strict`: it stays until its holding time ends or its station gives it up.
+    Strict,
+    /// `replace`: it gives way if its station does not answer any more.
+    #[default]
+    Replace,
 }
 
 /// `ip nhrp mtu …`

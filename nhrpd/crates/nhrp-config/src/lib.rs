@@ -15,7 +15,7 @@ mod render;
 pub use edit::{Edit, EditError, InterfaceEdit};
 pub use interface::{
     AddressFamilySettings, Afi, DEFAULT_HOLDTIME, InterfaceConfig, MapTarget, Mtu, MulticastTarget,
-    NhsConfig, NhsProtocol, TunnelProtection,
+    NhsConfig, NhsProtocol, TunnelProtection, Uniqueness,
 };
 pub use model::{Config, DebugTopics};
 pub use order::compare_interface_names;

@@ -8,7 +8,7 @@ use std::fmt::{self, Display};
 use crate::order::compare_interface_names;
 use crate::{
     AddressFamilySettings, Afi, Config, DEFAULT_HOLDTIME, DebugTopics, InterfaceConfig, MapTarget, Mtu,
-    MulticastTarget, NhsConfig, NhsProtocol,
+    MulticastTarget, NhsConfig, NhsProtocol, Uniqueness,
 };
 
 /// How `nhrp authentication` is written for a reader.
@@ -291,6 +291,12 @@ fn family_lines(
         for (_, keyword) in flags.iter().filter(|(on, _)| *on) {
             lines.push(format!("{afi} nhrp {keyword}"));
         }
+    }
+    // No vtysh knows it.
+    if settings.uniqueness == Uniqueness::Strict && options.wants(false) {
+        lines.push(format!("{afi} nhrp registration unique strict"));
+    }
+    if options.wants(true) {
         for (protocol, target) in &settings.maps {
             lines.push(format!("{afi} nhrp map {protocol} {target}"));
         }

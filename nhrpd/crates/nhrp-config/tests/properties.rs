@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use nhrp_config::{
     Afi, Config, Edit, InterfaceEdit, MapTarget, Mtu, MulticastTarget, NhsConfig, NhsProtocol, RenderOptions,
-    TunnelProtection, compare_interface_names,
+    TunnelProtection, Uniqueness, compare_interface_names,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -61,6 +61,8 @@ fn interface_edit() -> impl Strategy<Value = InterfaceEdit> {
         (afi(), any::<bool>()).prop_map(|(a, on)| InterfaceEdit::Shortcut(a, on)),
         (afi(), any::<bool>()).prop_map(|(a, on)| InterfaceEdit::Redirect(a, on)),
         (afi(), any::<bool>()).prop_map(|(a, on)| InterfaceEdit::NoUnique(a, on)),
+        (afi(), prop_oneof![Just(Uniqueness::Strict), Just(Uniqueness::Replace)])
+            .prop_map(|(a, policy)| InterfaceEdit::Uniqueness(a, policy)),
     ];
     let lists = prop_oneof![
         3 => (afi(), address(), target()).prop_map(|(a, p, t)| InterfaceEdit::Map(a, p, t)),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::Engine;
 use crate::engine::Pending;
-use crate::ids::{CacheId, NhsId, RegistrationId, ResolutionId, ShortcutId};
+use crate::ids::{CacheId, ContestId, NhsId, RegistrationId, ResolutionId, ShortcutId};
 use crate::interface::FAMILIES;
 use crate::time::Instant;
 use crate::timers::Timer;
@@ -36,7 +36,10 @@ impl Engine {
         let shortcuts =
             self.shortcuts.iter().map(|(key, s)| (Timer::Shortcut(ShortcutId::from_key(key)), s.timer));
         let purges = self.purging.waiting().map(|(id, _, timer)| (Timer::Purge(id), timer));
+        let contests =
+            self.contests.iter().map(|(key, c)| (Timer::Contest(ContestId::from_key(key)), c.timer));
         cache
+            .chain(contests)
             .chain(nhs)
             .chain(registrations)
             .chain(resolutions)
@@ -109,7 +112,8 @@ impl Engine {
             if resolution.timer.is_none() {
                 faults.push(format!("resolution of {target} waits without a timer"));
             }
-            if self.pending.get(&resolution.request_id) != Some(&Pending::Resolution(id)) {
+            let waits = self.pending.get(&resolution.request_id) == Some(&Pending::Resolution(id));
+            if waits == resolution.refused {
                 faults.push(format!("an answer about {target} would not be recognised"));
             }
         }
@@ -125,6 +129,7 @@ impl Engine {
                 Pending::Resolution(id) => {
                     self.resolutions.get(id.key()).is_some_and(|r| r.request_id == *request)
                 }
+                Pending::Contest(id) => self.contests.get(id.key()).is_some_and(|c| c.waits_for(*request)),
                 Pending::Purge(id) => {
                     self.purging.waiting().any(|(waiting, at, _)| waiting == *id && at == *request)
                 }

@@ -67,6 +67,8 @@ pub(crate) struct Binding {
     /// Address that the peer itself believes to have.
     pub(crate) claimed: Option<IpAddr>,
     pub(crate) mtu: u16,
+    /// Its station wants to be the only one with this address (RFC 2332 5.2.3: kept with it).
+    pub(crate) unique: bool,
     /// None: does not expire.
     pub(crate) holding: Option<Duration>,
 }
@@ -87,6 +89,8 @@ pub(crate) struct CacheEntry {
     pub(crate) installed: bool,
     /// Packets went to it lately, as the kernel says.
     pub(crate) used: bool,
+    /// Nobody else may register the address.
+    pub(crate) unique: bool,
     pub(crate) timer: Option<Instant>,
 }
 
@@ -152,6 +156,7 @@ impl Engine {
         entry.nat = binding.nat;
         entry.claimed = binding.claimed;
         entry.mtu = mtu;
+        entry.unique = binding.unique;
         entry.expires = expires;
         if moved {
             entry.used = false;
@@ -210,6 +215,7 @@ impl Engine {
             expires,
             installed: false,
             used: false,
+            unique: binding.unique,
             timer: None,
         });
         let id = CacheId::from_key(key);
@@ -244,6 +250,7 @@ impl Engine {
         entry.timer = None;
         match entry.expires {
             Some(at) if at > self.now => self.arm_cache(id, at),
+            // RFC 2332 5.2.0.1. [rfc2332-5.2.0.1-expiry]
             Some(_) => self.remove_cache(id, "holding time is over"),
             None => {}
         }
@@ -318,6 +325,7 @@ impl Engine {
             return None;
         }
         let ifindex = self.interfaces.get(entry.interface.key())?.ifindex;
+        // RFC 2332 5.2.0.1. [rfc2332-5.2.0.1-mtu]
         let mtu = (entry.mtu != 0).then_some(u32::from(entry.mtu));
         Some(Route {
             prefix: host(entry.protocol),

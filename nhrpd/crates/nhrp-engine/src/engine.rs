@@ -13,7 +13,7 @@ use slab::Slab;
 
 use crate::cache::CacheEntry;
 use crate::forward::target_of;
-use crate::ids::{CacheId, InterfaceId, PurgeId, RegistrationId, ResolutionId, ShortcutId};
+use crate::ids::{CacheId, ContestId, InterfaceId, PurgeId, RegistrationId, ResolutionId, ShortcutId};
 use crate::interface::{Interface, afi_of};
 use crate::io::{ClearWhat, Input, Output};
 use crate::next_hop::NextHops;
@@ -30,6 +30,7 @@ use crate::stats::Stats;
 use crate::time::Instant;
 use crate::timers::{Timer, Timers};
 use crate::underlay::Underlay;
+use crate::unique::Contests;
 
 /// Bounds of what peers can make us remember.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +56,7 @@ pub(crate) enum Pending {
     Registration(RegistrationId),
     Resolution(ResolutionId),
     Purge(PurgeId),
+    Contest(ContestId),
 }
 
 /// The NHRP protocol of one machine. See the crate's documentation for how to drive it.
@@ -81,6 +83,7 @@ pub struct Engine {
     pub(crate) dependents: HashMap<CacheId, Vec<ShortcutId>, RandomState>,
     pub(crate) routes: PrefixTable<RibEntry>,
     pub(crate) purging: Purging,
+    pub(crate) contests: Contests,
     pub(crate) pending: HashMap<u32, Pending, RandomState>,
     pub(crate) indicated: HashMap<(IpAddr, IpAddr), Instant, RandomState>,
     /// When pairs that count no longer were last removed from `indicated`.
@@ -124,6 +127,7 @@ impl Engine {
             dependents: HashMap::with_hasher(hasher.clone()),
             routes: PrefixTable::default(),
             purging: Purging::default(),
+            contests: Contests::new(),
             pending: HashMap::with_hasher(hasher.clone()),
             indicated: HashMap::with_hasher(hasher.clone()),
             next_hops: NextHops::with_hasher(hasher.clone()),
@@ -221,6 +225,7 @@ impl Engine {
         while let Some(timer) = self.timers.pop_due(self.now) {
             match timer {
                 Timer::Cache(id) => self.on_cache_timer(id),
+                Timer::Contest(id) => self.on_contest_timer(id),
                 Timer::Nhs(id) => self.on_nhs_timer(id),
                 Timer::Purge(id) => self.on_purge_timer(id),
                 Timer::Registration(id) => self.on_registration_timer(id),
@@ -324,7 +329,8 @@ impl Engine {
                 self.stats.packets_malformed += 1;
                 self.stats.packets_refused += 1;
                 let reason = error.to_string();
-                return self.push(Output::Notice(Notice::PacketRefused { source, reason, malformed: true }));
+                self.push(Output::Notice(Notice::PacketRefused { source, reason, malformed: true }));
+                return self.send_decode_error(interface, source, octets, &error);
             }
         };
         let kind = packet.message.packet_type();
@@ -346,10 +352,16 @@ impl Engine {
         if i.nbma.map(wire_family) != Some(packet.nbma_family) {
             return self.refuse(source, "NBMA addresses of another family than ours");
         }
+        // RFC 2332 5.3.4. [rfc2332-5.3.4-hop-by-hop]
         if !self.authentic(interface, &packet) {
+            // RFC 2332 5.3.4. [rfc2332-5.3.4-failure]
             self.stats.authentication_failures += 1;
             self.refuse(source, "authentication failure");
             return self.send_error(interface, source, &packet, octets, ErrorCode::AuthenticationFailure, 0);
+        }
+        if self.is_own_packet(interface, &packet) {
+            self.stats.loops_detected += 1;
+            return;
         }
         // A client that does not know its server's address registers with its own as destination.
         let for_us = matches!(packet.message, Message::RegistrationRequest(_) | Message::PurgeRequest(_))
@@ -357,9 +369,11 @@ impl Engine {
         let destination = if for_us { Destination::Local } else { self.classify(Some(interface), target) };
         match destination {
             Destination::Peer(next) => self.forward(interface, source, packet, octets, next),
-            Destination::Unreachable => self.stats.packets_unreachable += 1,
+            Destination::Unreachable => self.on_unreachable(interface, source, packet, octets),
             Destination::Local | Destination::OffNbma(_) => {
-                self.on_own_packet(interface, source, packet, destination);
+                if self.understands(interface, source, &packet, octets) {
+                    self.on_own_packet(interface, source, packet, destination);
+                }
             }
         }
     }

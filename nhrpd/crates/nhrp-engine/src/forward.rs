@@ -6,6 +6,7 @@ use nhrp_wire::{Cie, ErrorCode, ExtensionBody, Message, Packet};
 
 use crate::Engine;
 use crate::cache::CacheEntry;
+use crate::errors::HOP_COUNT_AT;
 use crate::ids::{CacheId, InterfaceId};
 use crate::interface::afi_of;
 use crate::packets::station;
@@ -24,11 +25,20 @@ impl Engine {
         let Some(afi) = packet.destination_protocol.map(afi_of) else { return };
         let Some(i) = self.interfaces.get(out.key()) else { return };
         let (Some(own_nbma), Some(own)) = (i.nbma, i.family(afi).protocol) else { return };
+        // RFC 2332 5.1: no hop left is error 15 to the source. [rfc2332-5.1-hop-count]
         if packet.hop_count == 0 {
             self.stats.hop_count_exceeded += 1;
-            return self.send_error(interface, source, &packet, octets, ErrorCode::HopCountExceeded, 9);
+            let back = self.way_back(interface, source, &packet);
+            let code = ErrorCode::HopCountExceeded;
+            return self.send_error(interface, back, &packet, octets, code, HOP_COUNT_AT);
         }
-        if !self.may_pass(interface, source, next, &packet) {
+        if self.was_here(&packet) {
+            self.stats.loops_detected += 1;
+            let back = self.way_back(interface, source, &packet);
+            return self.send_error(interface, back, &packet, octets, ErrorCode::LoopDetected, 0);
+        }
+        let takes_part = Self::takes_part(&packet);
+        if !self.may_pass(interface, source, next, &packet, takes_part) {
             return;
         }
         packet.hop_count -= 1;
@@ -37,20 +47,13 @@ impl Engine {
         let mtu = self.advertised_mtu(out);
         let holdtime = self.holdtime(out, afi);
         let inserted = self.translated_entry(interface, &packet, is_reply);
-        for extension in &mut packet.extensions {
+        // RFC 2332 5.3.2, 5.3.3: every NHS on the way adds itself. [rfc2332-5.3.2-record] [rfc2332-5.3.3-record]
+        for extension in packet.extensions.iter_mut().filter(|_| takes_part) {
             match &mut extension.body {
                 ExtensionBody::ForwardTransitNhs(record) if !is_reply => {
-                    if looped(record, own_nbma, own) {
-                        self.stats.loops_detected += 1;
-                        return;
-                    }
                     record.push(station(own_nbma, own, mtu, holdtime));
                 }
                 ExtensionBody::ReverseTransitNhs(record) if is_reply => {
-                    if looped(record, own_nbma, own) {
-                        self.stats.loops_detected += 1;
-                        return;
-                    }
                     record.push(station(own_nbma, own, mtu, holdtime));
                 }
                 ExtensionBody::NatAddress(entries) if entries.is_empty() => entries.extend(inserted.clone()),
@@ -70,11 +73,6 @@ impl Engine {
         let holdtime = self.holdtime(interface, afi_of(subject));
         Some(station(entry.nat?, subject, 0, holdtime))
     }
-}
-
-/// We are in the record already.
-fn looped(record: &[Cie], own_nbma: IpAddr, own: IpAddr) -> bool {
-    record.iter().any(|c| c.nbma == Some(own_nbma) || c.protocol == Some(own))
 }
 
 /// The address that decides where a packet goes: its destination, or for replies its source.

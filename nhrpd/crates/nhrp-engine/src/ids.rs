@@ -46,3 +46,7 @@ id!(
     /// A purge request that is to be answered.
     PurgeId
 );
+id!(
+    /// A conflict about an overlay address.
+    ContestId
+);

@@ -1,10 +1,10 @@
-//! Traffic indications (draft-detienne-dmvpn-01: the hub tells the sender that there is a shorter way) and error
-//! indications (RFC 2332 section 5.2.7).
+//! Traffic indications (draft-detienne-dmvpn-01: the hub tells the sender that there is a shorter way), and whose a
+//! reply is.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use nhrp_wire::{ErrorCode, Exchange, Message, Packet};
+use nhrp_wire::{Exchange, Message, Packet};
 
 use crate::Engine;
 use crate::engine::Pending;
@@ -12,18 +12,13 @@ use crate::ids::InterfaceId;
 use crate::interface::afi_of;
 use crate::packets::wire_family;
 use crate::routing::Destination;
-use crate::server::REPLY_HOPS;
 
 /// Octets of a data packet that an indication carries: IP header, and some more for whoever reads captures.
 const INDICATED_OCTETS: usize = 128;
-/// Octets of an offending packet that an error carries: header, addresses, and the begin of what follows.
-const ERROR_OCTETS: usize = 128;
 /// One indication a second for the same pair of hosts: the sender needs that long to act on the first.
 const INDICATION_INTERVAL: Duration = Duration::from_secs(1);
 /// Pairs that are remembered for it.
 const INDICATION_MEMORY: usize = 4096;
-/// Errors sent in a second, all peers together.
-const ERRORS_PER_SECOND: u32 = 10;
 
 /// Source and destination of an IP packet of which the fixed header is there.
 fn ip_addresses(octets: &[u8]) -> Option<(IpAddr, IpAddr)> {
@@ -44,6 +39,7 @@ fn ip_addresses(octets: &[u8]) -> Option<(IpAddr, IpAddr)> {
 
 impl Engine {
     /// A data packet went in and out of the NBMA network: its sender could have gone the direct way.
+    /// RFC 2332 6.4. [rfc2332-6.4-domino]
     pub(crate) fn on_flow(&mut self, ifindex: u32, octets: &[u8]) {
         let Some(interface) = self.interface_by_index(ifindex) else { return };
         let Some((from, to)) = ip_addresses(octets) else { return };
@@ -71,13 +67,16 @@ impl Engine {
             source_nbma_subaddress: Vec::new(),
             source_protocol: Some(own),
             destination_protocol: Some(from),
+            // draft-detienne-dmvpn 5.1. [dmvpn-5.1-format]
             message: Message::TrafficIndication { unused: 0, packet: kept },
             extensions: Vec::new(),
         };
+        // draft-detienne-dmvpn indication. [dmvpn-indication-redirect]
         self.stats.indications_sent += 1;
         self.send(out, nbma, packet);
     }
 
+    // draft-detienne-dmvpn indication. [dmvpn-indication-rate]
     fn indicated_lately(&mut self, nbma: IpAddr, to: IpAddr) -> bool {
         let now = self.now;
         let fresh = |at: &crate::Instant| now.since(*at) < INDICATION_INTERVAL;
@@ -100,78 +99,16 @@ impl Engine {
     }
 
     /// The hub says that what we sent could go directly.
+    /// draft-detienne-dmvpn resolution. [dmvpn-resolution-resolve]
     pub(crate) fn on_traffic_indication(&mut self, interface: InterfaceId, octets: &[u8]) {
         let Some((_, to)) = ip_addresses(octets) else { return };
         self.stats.indications_received += 1;
         let shortcut =
             self.interfaces.get(interface.key()).is_some_and(|i| i.config.family(afi_of(to)).shortcut);
+        // RFC 2332 3. [rfc2332-3-routed-path]
         if shortcut {
             self.resolve(to);
         }
-    }
-
-    /// Somebody could not handle a packet of ours.
-    pub(crate) fn on_error_indication(
-        &mut self,
-        interface: InterfaceId,
-        source: IpAddr,
-        error: &Packet,
-        offending: &[u8],
-    ) {
-        self.stats.errors_received += 1;
-        let Some(inner) = Packet::decode_inner_header(offending) else { return };
-        match self.pending.get(&inner.request_id).copied() {
-            Some(Pending::Registration(id)) => self.on_registration_reply(id, source, error),
-            Some(Pending::Resolution(id)) => self.on_resolution_reply(id, interface, source, error),
-            Some(Pending::Purge(id)) => self.on_purge_error(id, source),
-            None => {}
-        }
-    }
-
-    /// Tells the sender of a packet why it was not handled; never about an error, and not too often.
-    pub(crate) fn send_error(
-        &mut self,
-        interface: InterfaceId,
-        destination: IpAddr,
-        offending: &Packet,
-        octets: &[u8],
-        code: ErrorCode,
-        offset: u16,
-    ) {
-        if matches!(offending.message, Message::ErrorIndication { .. }) {
-            return;
-        }
-        if self.now.since(self.errors_since) >= Duration::from_secs(1) {
-            self.errors_since = self.now;
-            self.errors_in_second = 0;
-        }
-        if self.errors_in_second >= ERRORS_PER_SECOND {
-            self.stats.errors_suppressed += 1;
-            return;
-        }
-        self.errors_in_second += 1;
-        let Some(to) = offending.source_protocol else { return };
-        let Some(i) = self.interfaces.get(interface.key()) else { return };
-        let (Some(own_nbma), Some(own)) = (i.nbma, i.family(afi_of(to)).protocol) else { return };
-        let length = octets.len().min(ERROR_OCTETS) & !1;
-        let packet = Packet {
-            nbma_family: wire_family(own_nbma),
-            protocol_family: wire_family(own),
-            hop_count: REPLY_HOPS,
-            flags: 0,
-            source_nbma: Some(own_nbma),
-            source_nbma_subaddress: Vec::new(),
-            source_protocol: Some(own),
-            destination_protocol: Some(to),
-            message: Message::ErrorIndication {
-                code,
-                offset,
-                packet: octets.get(..length).unwrap_or_default().to_vec(),
-            },
-            extensions: Vec::new(),
-        };
-        self.stats.errors_sent += 1;
-        self.send(interface, destination, packet);
     }
 
     /// Takes apart what arrived with this request id, if we asked for it.
@@ -186,10 +123,12 @@ impl Engine {
             (Some(Pending::Registration(id)), Message::RegistrationReply(_)) => {
                 self.on_registration_reply(id, source, packet);
             }
+            (Some(Pending::Contest(id)), Message::RegistrationReply(_)) => self.on_contest_reply(id, source),
             (Some(Pending::Purge(id)), Message::PurgeReply(_)) => self.on_purge_reply(id, source, packet),
             (Some(Pending::Resolution(id)), Message::ResolutionReply(_)) => {
                 self.on_resolution_reply(id, interface, source, packet);
             }
+            // RFC 2332 5.2.5. [rfc2332-5.2.5-unsolicited]
             _ => self.stats.replies_unexpected += 1,
         }
     }

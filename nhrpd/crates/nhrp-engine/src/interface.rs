@@ -392,6 +392,7 @@ impl Engine {
         self.sync_nhs(id, afi);
         if was_configured && !configured {
             self.drop_purges_of(id, afi);
+            self.drop_contests_of(id, afi);
             self.drop_cache_of(id, afi);
             self.forget_unreachable(afi);
         }

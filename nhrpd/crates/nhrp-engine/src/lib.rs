@@ -15,6 +15,7 @@
 mod audit;
 mod cache;
 mod engine;
+mod errors;
 mod forward;
 mod hex;
 mod ids;
@@ -37,6 +38,7 @@ mod stats;
 mod time;
 mod timers;
 mod underlay;
+mod unique;
 mod view;
 
 pub use cache::{CacheType, Origin};

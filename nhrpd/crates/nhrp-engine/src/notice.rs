@@ -86,6 +86,19 @@ pub enum Notice {
         /// Its NBMA address.
         nbma: IpAddr,
     },
+    /// A station wants an overlay address that another one has registered as its own.
+    AddressContested {
+        /// Interface.
+        name: String,
+        /// The overlay address.
+        protocol: IpAddr,
+        /// NBMA address of the one that has it.
+        holder: IpAddr,
+        /// NBMA address of the one that wants it.
+        newcomer: IpAddr,
+        /// What happens.
+        outcome: String,
+    },
     /// A client left, or its registration was taken away.
     ClientLeft {
         /// Interface.
@@ -155,6 +168,7 @@ impl Notice {
             Self::Limit { what } => Some(what),
             Self::NameUnresolved { .. } => Some("names"),
             Self::RegistrationFailed { .. } => Some("registrations"),
+            Self::AddressContested { .. } => Some("contested addresses"),
             _ => None,
         }
     }
@@ -163,10 +177,11 @@ impl Notice {
     #[must_use]
     pub fn level(&self) -> Level {
         match self {
-            Self::RegistrationFailed { .. } | Self::NameUnresolved { .. } | Self::Limit { .. } => {
-                Level::Warning
-            }
-            Self::InterfaceState { obstacle: Some(_), .. } => Level::Warning,
+            Self::RegistrationFailed { .. }
+            | Self::NameUnresolved { .. }
+            | Self::AddressContested { .. }
+            | Self::Limit { .. }
+            | Self::InterfaceState { obstacle: Some(_), .. } => Level::Warning,
             Self::PacketRefused { .. }
             | Self::InterfaceState { .. }
             | Self::Registered { .. }
@@ -256,6 +271,10 @@ impl fmt::Display for Notice {
             Self::ClientRegistered { name, protocol, nbma } => {
                 write!(f, "{name}: {protocol} registered from {nbma}")
             }
+            Self::AddressContested { name, protocol, holder, newcomer, outcome } => write!(
+                f,
+                "{name}: {newcomer} wants to register {protocol}, which {holder} has registered as unique: {outcome}"
+            ),
             Self::ClientLeft { name, protocol, reason } => {
                 write!(f, "{name}: {protocol} is not registered any more: {reason}")
             }

@@ -37,6 +37,7 @@ pub(crate) fn station(nbma: IpAddr, protocol: IpAddr, mtu: u16, holding_time: u1
 }
 
 /// A request's extensions become its reply's: who answers is filled in, the rest goes back as it came.
+/// RFC 2332 5.3.1. [rfc2332-5.3.1-responder]
 pub(crate) fn name_responder(extensions: &mut [Extension], responder: &Cie) {
     for extension in extensions {
         if let ExtensionBody::ResponderAddress(cies) = &mut extension.body {

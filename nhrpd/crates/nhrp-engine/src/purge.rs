@@ -106,10 +106,11 @@ impl Engine {
         source: IpAddr,
         next: CacheId,
         packet: &Packet,
+        takes_part: bool,
     ) -> bool {
         let Some(from) = packet.source_protocol else { return true };
         match packet.message {
-            Message::ResolutionRequest(_) => {
+            Message::ResolutionRequest(_) if takes_part => {
                 let Some(entry) = self.cache.get(next.key()) else { return true };
                 if entry.kind == CacheType::Dynamic && entry.origin == Origin::Registered {
                     let left = entry.expires.map_or(Duration::ZERO, |at| at.since(self.now));
@@ -334,6 +335,7 @@ impl Engine {
         purge.timer = None;
         let (interface, nbma) = (purge.interface, purge.nbma);
         let up = self.interfaces.get(interface.key()).is_some_and(|i| i.up);
+        // RFC 2332 5.2.5. [rfc2332-5.2.5-repeat]
         let Some(wait) = WAITS.get(purge.attempt).filter(|_| up) else {
             self.stats.purges_unanswered += 1;
             return self.end_purge(id);

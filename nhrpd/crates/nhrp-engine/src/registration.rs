@@ -12,6 +12,7 @@ use nhrp_wire::{Cie, CieCode, Exchange, Extension, ExtensionBody, Message, Packe
 use crate::Engine;
 use crate::cache::{Binding, CacheType, Origin};
 use crate::engine::Pending;
+use crate::errors::{error_words, refusal_words};
 use crate::ids::{InterfaceId, NhsId, RegistrationId};
 use crate::interface::afi_of;
 use crate::io::Output;
@@ -160,7 +161,9 @@ impl Engine {
         registration.failures = registration.failures.saturating_add(1);
         registration.wait = if waited >= LONGEST_WAIT { WAIT_AFTER_SUCCESS } else { waited * 2 };
         let (nhs, failures) = (registration.nhs, registration.failures);
-        if failures == UNREACHABLE_AFTER || failures % 60 == 0 {
+        // A refusal, or an error, was told when it came.
+        let silent = registration.request_id.is_some();
+        if silent && (failures == UNREACHABLE_AFTER || failures % 60 == 0) {
             let reason = format!(
                 "no answer to {failures} requests; is it up and reachable over the transport network?"
             );
@@ -177,6 +180,10 @@ impl Engine {
 
     fn note_registration_failure(&mut self, id: RegistrationId, reason: &str) {
         let Some(registration) = self.registrations.get_mut(id.key()) else { return };
+        // The same again is told once in a while only.
+        if registration.last_error.as_deref() == Some(reason) && registration.failures % 60 != 0 {
+            return;
+        }
         registration.last_error = Some(reason.to_owned());
         let nbma = registration.nbma;
         let interface = self.nhs.get(registration.nhs.key()).map(|n| n.interface);
@@ -204,6 +211,7 @@ impl Engine {
             return;
         }
         let no_unique = i.config.family(afi).no_unique;
+        // RFC 2332 5.2.0.1. [rfc2332-5.2.0.1-same-id-on-retry]
         let request_id = match reuse {
             Some(request_id) => request_id,
             None => self.new_request(Pending::Registration(id)),
@@ -241,6 +249,7 @@ impl Engine {
             source_nbma: Some(own_nbma),
             source_nbma_subaddress: Vec::new(),
             source_protocol: Some(own),
+            // RFC 2332 5.2.3. [rfc2332-5.2.3-destination]
             // Without knowing the NHS, RFC 2332 section 5.2.3 has the own address here.
             destination_protocol: Some(configured.unwrap_or(own)),
             message: Message::RegistrationRequest(Exchange { request_id, cies: vec![cie] }),
@@ -270,11 +279,7 @@ impl Engine {
         let (interface, afi) = (nhs.interface, nhs.afi);
         let Message::RegistrationReply(exchange) = &reply.message else {
             let reason = match &reply.message {
-                Message::ErrorIndication { code, .. } => {
-                    format!(
-                        "it answered with error {code:?}; compare 'nhrp authentication' and the tunnel's network"
-                    )
-                }
+                Message::ErrorIndication { code, .. } => format!("it answers: {}", error_words(*code)),
                 _ => "it answered with another packet type".to_owned(),
             };
             self.note_registration_failure(id, &reason);
@@ -286,8 +291,14 @@ impl Engine {
             c.code == CieCode::Success || (nhs.shared && c.code == CieCode::AdministrativelyProhibited)
         };
         if let Some(refused) = exchange.cies.iter().find(|c| !fine(c)) {
-            let reason = format!("it refuses with code {:?}", refused.code);
+            // RFC 2332 5.2.4: any code but 0 is a refusal. FRR's clients go on as if nothing were. [rfc2332-5.2.4-nak]
+            let reason = format!("it refuses: {}", refusal_words(refused.code));
+            if let Some(registration) = self.registrations.get_mut(id.key()) {
+                registration.registered = false;
+            }
             self.note_registration_failure(id, &reason);
+            // The next attempt is another request: this one has had its answer.
+            self.forget_request(id);
             return;
         }
         let Some(server) = reply.destination_protocol else { return };
@@ -323,6 +334,7 @@ impl Engine {
         registration.learned = Some(server);
         registration.wait = WAIT_AFTER_SUCCESS;
         // FRR divides in whole seconds; a holding time below 3 s must not become a busy loop.
+        // RFC 2332 5.2.3. [rfc2332-5.2.3-renewal]
         let again = (holding / 3).max(Duration::from_secs(1));
         self.timers.arm(&mut registration.timer, Timer::Registration(id), self.now + again);
         if let Some(i) = self.interfaces.get_mut(interface.key()) {
@@ -335,6 +347,7 @@ impl Engine {
             nat: None,
             claimed,
             mtu,
+            unique: false,
             holding: Some(holding),
         };
         if let Some(former) = former {

@@ -12,15 +12,19 @@ use crate::ids::{InterfaceId, ResolutionId};
 use crate::interface::afi_of;
 use crate::io::Output;
 use crate::notice::Notice;
-use crate::packets::{empty_request_extensions, is_station, nat_entries, station, wire_family};
+use crate::packets::{
+    empty_request_extensions, is_station, name_responder, nat_entries, station, wire_family,
+};
 use crate::prefix_table::{host, truncated};
 use crate::routing::Destination;
-use crate::server::REPLY_HOPS;
+use crate::server::{MAX_CIES, REPLY_HOPS};
 use crate::time::Instant;
 use crate::timers::Timer;
 
 /// How long an answer is waited for.
 const GIVE_UP: Duration = Duration::from_secs(30);
+/// How long nothing is asked again after a refusal, while indications go on.
+const QUIET: Duration = Duration::from_secs(5);
 /// Waits between repetitions, in seconds; the last one goes on (FRR: at most a quarter of [`GIVE_UP`]).
 const WAITS: [u64; 4] = [1, 2, 4, 7];
 /// Routes shorter than this are not handed out: a default route must not attract everybody's traffic (FRR).
@@ -39,6 +43,8 @@ pub(crate) struct Resolution {
     asker: Option<InterfaceId>,
     pub(crate) request_id: u32,
     attempt: usize,
+    /// Answered with a refusal; kept so that the next indication does not ask the same again at once.
+    pub(crate) refused: bool,
     started: Instant,
     pub(crate) timer: Option<Instant>,
 }
@@ -70,6 +76,7 @@ impl Engine {
             asker,
             request_id,
             attempt: 0,
+            refused: false,
             started: self.now,
             timer: None,
         });
@@ -87,6 +94,7 @@ impl Engine {
         let at = (self.now + Duration::from_secs(wait)).min(give_up);
         self.timers.arm(&mut resolution.timer, Timer::Resolution(id), at);
 
+        // RFC 2332 3. [rfc2332-3-serving-nhs]
         let Some(peer) = self.way_to(asker, target, attempt) else { return };
         let Some((interface, nbma)) = self.peer_address(peer) else { return };
         let afi = afi_of(target);
@@ -95,6 +103,7 @@ impl Engine {
         let no_unique = i.config.family(afi).no_unique;
         let cie = Cie {
             code: CieCode::Success,
+            // RFC 2332 5.2.1. [rfc2332-5.2.1-u-bit-prefix]
             prefix_length: if no_unique { host(own).prefix_len() } else { 0xFF },
             mtu: self.advertised_mtu(interface),
             holding_time: self.holdtime(interface, afi),
@@ -126,6 +135,10 @@ impl Engine {
     pub(crate) fn on_resolution_timer(&mut self, id: ResolutionId) {
         let Some(resolution) = self.resolutions.get_mut(id.key()) else { return };
         resolution.timer = None;
+        if resolution.refused {
+            self.end_resolution(id);
+            return;
+        }
         if self.now >= resolution.started + GIVE_UP {
             self.stats.resolutions_unanswered += 1;
             let (target, asker) = (resolution.target, resolution.asker);
@@ -137,10 +150,29 @@ impl Engine {
         self.send_resolution(id);
     }
 
+    /// It was refused, or answered with something of no use.
+    fn resolution_refused(&mut self, id: ResolutionId) {
+        self.stats.resolutions_refused += 1;
+        let Some(resolution) = self.resolutions.get_mut(id.key()) else { return };
+        if resolution.asker.is_some() {
+            // The kernel waits for it, and hears of it once; a next hop is asked for when it is wanted again.
+            let (target, asker) = (resolution.target, resolution.asker);
+            self.end_resolution(id);
+            return self.refuse_waiting(asker, target);
+        }
+        resolution.refused = true;
+        let request_id = resolution.request_id;
+        self.timers.arm(&mut resolution.timer, Timer::Resolution(id), self.now + QUIET);
+        self.pending.remove(&request_id);
+    }
+
     pub(crate) fn end_resolution(&mut self, id: ResolutionId) -> Option<IpAddr> {
         let mut resolution = self.resolutions.try_remove(id.key())?;
         self.timers.disarm(&mut resolution.timer, Timer::Resolution(id));
-        self.pending.remove(&resolution.request_id);
+        // A refused one has given its id back, and somebody else may have it by now.
+        if !resolution.refused {
+            self.pending.remove(&resolution.request_id);
+        }
         self.resolving.remove(&resolution.target);
         Some(resolution.target)
     }
@@ -156,7 +188,13 @@ impl Engine {
         let Some(resolution) = self.resolutions.get(id.key()) else { return };
         let (target, asker) = (resolution.target, resolution.asker);
         let exchange = match &reply.message {
-            Message::ResolutionReply(exchange) if reply.destination_protocol == Some(target) => exchange,
+            // RFC 2332 5.2.0.1: id and addresses are those of the request. [rfc2332-5.2.0.1-reply-matched]
+            Message::ResolutionReply(exchange)
+                if reply.destination_protocol == Some(target)
+                    && reply.source_protocol.is_some_and(|from| self.is_local(from)) =>
+            {
+                exchange
+            }
             Message::ErrorIndication { code: ErrorCode::ProtocolAddressUnreachable, .. } => {
                 self.end_resolution(id);
                 match asker {
@@ -165,40 +203,34 @@ impl Engine {
                 }
                 return;
             }
-            Message::ErrorIndication { .. } => {
-                self.end_resolution(id);
-                return self.refuse_waiting(asker, target);
-            }
+            Message::ErrorIndication { .. } => return self.resolution_refused(id),
             _ => {
                 self.stats.replies_from_stranger += 1;
                 return;
             }
         };
-        self.end_resolution(id);
-        let Some(cie) = exchange.cies.first().filter(|c| c.code == CieCode::Success) else {
-            self.stats.resolutions_refused += 1;
-            return self.refuse_waiting(asker, target);
-        };
-        let Some(gateway) = cie.protocol.or(reply.destination_protocol) else { return };
-        let Some(claimed) = cie.nbma else {
-            self.stats.resolutions_refused += 1;
-            return self.refuse_waiting(asker, target);
-        };
-        let afi = afi_of(target);
-        if afi_of(gateway) != afi {
-            return;
-        }
         let forwarded = has_record(
             &reply.extensions,
             |b| matches!(b, ExtensionBody::ReverseTransitNhs(r) if !r.is_empty()),
         );
         let via = if forwarded { None } else { Some(source) };
-        let Some((binding, holding)) = self.learned(interface, via, gateway, claimed, cie, &reply.extensions)
-        else {
-            self.stats.resolutions_refused += 1;
-            return self.refuse_waiting(asker, target);
+        // RFC 2332 5.2.2: of several entries that with the highest preference counts. [rfc2332-5.2.2-several]
+        let mut entries: Vec<&Cie> = exchange.cies.iter().take(MAX_CIES).collect();
+        entries.sort_by_key(|c| std::cmp::Reverse(c.preference));
+        let usable = entries.into_iter().find_map(|cie| {
+            let gateway = cie.protocol.or(reply.destination_protocol)?;
+            let usable = cie.code == CieCode::Success && afi_of(gateway) == afi_of(target);
+            let claimed = cie.nbma.filter(|_| usable)?;
+            let (binding, holding) =
+                self.learned(interface, via, gateway, claimed, cie, &reply.extensions)?;
+            Some((gateway, binding, holding, cie.prefix_length))
+        });
+        // RFC 2332 5.2.2: a refusal, codes 4, 5, 12 and 13. [rfc2332-5.2.2-nak-received]
+        let Some((gateway, binding, holding, prefix_length)) = usable else {
+            return self.resolution_refused(id);
         };
-        let prefix = self.usable_prefix(target, cie.prefix_length);
+        self.end_resolution(id);
+        let prefix = self.usable_prefix(target, prefix_length);
         self.stats.resolutions_answered += 1;
         // A gateway that we know better (it registered here, or is configured) stays as it is.
         let bound =
@@ -227,11 +259,11 @@ impl Engine {
         if !self.is_peer(interface, protocol, nbma) {
             return None;
         }
-        let seconds = match cie.holding_time {
-            0 => self.holdtime(interface, afi_of(protocol)),
-            seconds => seconds,
-        };
-        let holding = Duration::from_secs(u64::from(seconds));
+        // RFC 2332 6.2.1: a holding time of 0 is not to be kept. [rfc2332-6.2.1-holding-zero]
+        if cie.holding_time == 0 {
+            return None;
+        }
+        let holding = Duration::from_secs(u64::from(cie.holding_time));
         let binding = Binding {
             kind: CacheType::Dynamic,
             origin: Origin::Resolved,
@@ -239,6 +271,7 @@ impl Engine {
             nat: Some(nbma),
             claimed: Some(claimed),
             mtu: cie.mtu,
+            unique: false,
             holding: Some(holding),
         };
         Some((binding, holding))
@@ -256,6 +289,7 @@ impl Engine {
     }
 
     /// The prefix of a reply, narrowed to the route that the traffic takes today: a shortcut must not attract
+    /// RFC 2332 6.3. [rfc2332-6.3-prefix]
     /// what goes elsewhere.
     fn usable_prefix(&self, target: IpAddr, prefix_length: u8) -> ipnet::IpNet {
         let full = host(target).prefix_len();
@@ -267,6 +301,7 @@ impl Engine {
     }
 
     /// Somebody asks for an address that is ours or lies behind us.
+    /// draft-detienne-dmvpn resolution. [dmvpn-resolution-egress-answers]
     pub(crate) fn on_resolution_request(
         &mut self,
         interface: InterfaceId,
@@ -279,18 +314,18 @@ impl Engine {
         else {
             return self.refuse(source, "resolution request without addresses");
         };
-        let Message::ResolutionRequest(exchange) = request.message else { return };
         let afi = afi_of(target);
         let Some(i) = self.interfaces.get(interface.key()) else { return };
         let (Some(own_nbma), Some(own)) = (i.nbma, i.family(afi).protocol) else { return };
+        // RFC 2332 5.2.2: what is not to be told is refused with code 4. FRR says nothing. [rfc2332-5.2.2-prohibited]
         if !i.config.family(afi).shortcut {
-            self.stats.requests_not_answered += 1;
-            return;
+            let code = CieCode::AdministrativelyProhibited;
+            return self.refuse_resolution(interface, source, request, code);
         }
         let prefix_length = match destination {
             Destination::OffNbma(route) if route.prefix_len() < SHORTEST_ANSWER => {
-                self.stats.requests_not_answered += 1;
-                return;
+                let code = CieCode::AdministrativelyProhibited;
+                return self.refuse_resolution(interface, source, request, code);
             }
             Destination::OffNbma(route) => route.prefix_len(),
             _ => host(target).prefix_len(),
@@ -301,14 +336,18 @@ impl Engine {
             return;
         };
         let Some((out, next_nbma)) = self.peer_address(next) else { return };
+        let Message::ResolutionRequest(exchange) = request.message else { return };
 
         let forwarded = has_record(
             &request.extensions,
             |b| matches!(b, ExtensionBody::ForwardTransitNhs(r) if !r.is_empty()),
         );
         let via = if forwarded { None } else { Some(source) };
-        // A request has one entry (RFC 2332 section 5.2.1).
-        if let Some(cie) = exchange.cies.first() {
+        // RFC 2332 5.2.1: a request has one entry at most. [rfc2332-5.2.1-one-entry]
+        // RFC 2332 6.2.1: its sender is kept only with the S bit. [rfc2332-6.2.1-source-stable]
+        // draft-detienne-dmvpn resolution. [dmvpn-resolution-requester-learned]
+        let stable = request.flags & flags::RESOLUTION_SOURCE_STABLE != 0;
+        if let Some(cie) = exchange.cies.first().filter(|_| stable) {
             let protocol = cie.protocol.unwrap_or(source_protocol);
             let claimed = cie.nbma.unwrap_or(source_nbma);
             if afi_of(protocol) == afi
@@ -338,7 +377,11 @@ impl Engine {
             nbma_family: request.nbma_family,
             protocol_family: request.protocol_family,
             hop_count: REPLY_HOPS,
-            flags: (request.flags & (flags::RESOLUTION_SOURCE_IS_ROUTER | flags::RESOLUTION_SOURCE_STABLE))
+            // RFC 2332 5.2.2: Q, U and S are the request's. [rfc2332-5.2.2-flags]
+            flags: (request.flags
+                & (flags::RESOLUTION_SOURCE_IS_ROUTER
+                    | flags::RESOLUTION_UNIQUE
+                    | flags::RESOLUTION_SOURCE_STABLE))
                 | flags::RESOLUTION_AUTHORITATIVE
                 | flags::RESOLUTION_DESTINATION_STABLE,
             source_nbma: Some(source_nbma),
@@ -354,5 +397,32 @@ impl Engine {
         self.stats.resolutions_served += 1;
         self.remember_answer(interface, source_protocol, truncated(target, prefix_length), holdtime);
         self.send(out, next_nbma, reply);
+    }
+
+    /// A negative reply, back to where the request came from: it knows the way to the requester.
+    pub(crate) fn refuse_resolution(
+        &mut self,
+        interface: InterfaceId,
+        source: IpAddr,
+        mut request: Packet,
+        code: CieCode,
+    ) {
+        self.stats.requests_not_answered += 1;
+        let (Some(afi), Message::ResolutionRequest(exchange)) =
+            (request.destination_protocol.map(afi_of), request.message)
+        else {
+            return;
+        };
+        let Some(i) = self.interfaces.get(interface.key()) else { return };
+        let (Some(own_nbma), Some(own)) = (i.nbma, i.family(afi).protocol) else { return };
+        let me = station(own_nbma, own, self.advertised_mtu(interface), self.holdtime(interface, afi));
+        name_responder(&mut request.extensions, &me);
+        let refusal =
+            Exchange { request_id: exchange.request_id, cies: vec![Cie { code, ..Cie::default() }] };
+        request.message = Message::ResolutionReply(refusal);
+        request.hop_count = REPLY_HOPS;
+        request.flags &=
+            flags::RESOLUTION_SOURCE_IS_ROUTER | flags::RESOLUTION_UNIQUE | flags::RESOLUTION_SOURCE_STABLE;
+        self.send(interface, source, request);
     }
 }

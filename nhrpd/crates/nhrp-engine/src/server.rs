@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use nhrp_wire::{CieCode, Exchange, ExtensionBody, Message, Packet, flags};
+use nhrp_config::Afi;
+use nhrp_wire::{Cie, CieCode, Exchange, ExtensionBody, Message, Packet, flags};
 
 use crate::Engine;
 use crate::cache::{BindError, Binding, CacheType, Origin};
@@ -39,36 +40,26 @@ impl Engine {
         let unique = request.flags & flags::REGISTRATION_UNIQUE != 0;
         let behind_nat = source != source_nbma;
         let own_holdtime = self.holdtime(interface, afi);
-        exchange.cies.truncate(MAX_CIES);
-        for cie in &mut exchange.cies {
-            let protocol = cie.protocol.unwrap_or(source_protocol);
-            let full = host(protocol).prefix_len();
-            cie.code = if afi_of(protocol) != afi || !is_station(protocol) {
+        // RFC 2332 5.2.3: several entries, each with its own answer; with the U bit only one. [rfc2332-5.2.3-entries]
+        for (index, cie) in exchange.cies.iter_mut().enumerate() {
+            cie.code = if index >= MAX_CIES {
+                CieCode::InsufficientResources
+            } else if unique && index > 0 {
                 CieCode::AdministrativelyProhibited
-            } else if cie.prefix_length != 0 && cie.prefix_length < full {
-                // Only hosts register here.
-                if unique { CieCode::AdministrativelyProhibited } else { CieCode::BindingNotUnique }
             } else {
-                let seconds = if cie.holding_time == 0 { own_holdtime } else { cie.holding_time };
-                let binding = Binding {
-                    kind: CacheType::Dynamic,
-                    origin: Origin::Registered,
-                    nbma: Some(source),
-                    nat: behind_nat.then_some(source),
-                    claimed: Some(cie.nbma.unwrap_or(source_nbma)),
-                    mtu: cie.mtu,
-                    holding: Some(Duration::from_secs(u64::from(seconds))),
-                };
-                match self.bind(interface, protocol, binding) {
-                    Ok(_) => CieCode::Success,
-                    Err(BindError::Precedence) => CieCode::AdministrativelyProhibited,
-                    Err(BindError::Limit) => CieCode::InsufficientResources,
-                }
+                let client = Client { interface, afi, source, source_nbma, source_protocol, unique };
+                self.register(&client, cie)
             };
+            // RFC 2332 5.2.0.1: on a NAK the holding time is 0. [rfc2332-5.2.0.1-nak-holding]
+            if cie.code != CieCode::Success {
+                cie.holding_time = 0;
+            }
         }
         self.stats.registrations_served += 1;
 
         let mtu = self.advertised_mtu(interface);
+        // RFC 2332 5.3. [rfc2332-5.3-optional-returned]
+        // RFC 2332 5.3.5. [rfc2332-5.3.5-vendor]
         let mut extensions = request.extensions;
         for extension in &mut extensions {
             match &mut extension.body {
@@ -101,4 +92,68 @@ impl Engine {
         };
         self.send(interface, source, reply);
     }
+
+    /// One entry of a registration request.
+    fn register(&mut self, client: &Client, cie: &Cie) -> CieCode {
+        let Client { interface, source, .. } = *client;
+        // RFC 2332 5.2.3: addresses that are left out are those of the header. [rfc2332-5.2.3-addresses]
+        let protocol = cie.protocol.unwrap_or(client.source_protocol);
+        if afi_of(protocol) != client.afi || !is_station(protocol) {
+            return CieCode::AdministrativelyProhibited;
+        }
+        if cie.prefix_length != 0 && cie.prefix_length < host(protocol).prefix_len() {
+            // Only hosts register here.
+            return if client.unique {
+                CieCode::AdministrativelyProhibited
+            } else {
+                CieCode::BindingNotUnique
+            };
+        }
+        if cie.holding_time == 0 {
+            return self.unregister(interface, source, protocol);
+        }
+        if self.is_contested(interface, protocol, source) {
+            return CieCode::AlreadyRegistered;
+        }
+        let binding = Binding {
+            kind: CacheType::Dynamic,
+            origin: Origin::Registered,
+            nbma: Some(source),
+            nat: (source != client.source_nbma).then_some(source),
+            claimed: Some(cie.nbma.unwrap_or(client.source_nbma)),
+            mtu: cie.mtu,
+            unique: client.unique,
+            holding: Some(Duration::from_secs(u64::from(cie.holding_time))),
+        };
+        match self.bind(interface, protocol, binding) {
+            Ok(_) => CieCode::Success,
+            Err(BindError::Precedence) => CieCode::AdministrativelyProhibited,
+            // RFC 2332 5.2.3. [rfc2332-5.2.3-overflow]
+            Err(BindError::Limit) => CieCode::InsufficientResources,
+        }
+    }
+
+    /// RFC 2332 5.2.0.1: a holding time of 0 is over at once. FRR takes it for its own default; its clients never send
+    /// it, and ours leave by purge. [rfc2332-5.2.0.1-holding-zero]
+    fn unregister(&mut self, interface: InterfaceId, source: IpAddr, protocol: IpAddr) -> CieCode {
+        let Some(id) = self.find_cache(interface, protocol) else { return CieCode::Success };
+        let Some(entry) = self.cache.get(id.key()) else { return CieCode::Success };
+        if entry.kind != CacheType::Dynamic || entry.nbma != Some(source) {
+            return CieCode::AdministrativelyProhibited;
+        }
+        self.purge_binding(id);
+        CieCode::Success
+    }
+}
+
+/// Who registers.
+struct Client {
+    interface: InterfaceId,
+    afi: Afi,
+    /// NBMA source of the packet.
+    source: IpAddr,
+    /// NBMA address that the client believes to have.
+    source_nbma: IpAddr,
+    source_protocol: IpAddr,
+    unique: bool,
 }

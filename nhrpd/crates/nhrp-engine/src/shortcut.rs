@@ -144,6 +144,7 @@ impl Engine {
         }
     }
 
+    // draft-detienne-dmvpn shortcut. [dmvpn-shortcut-route]
     pub(crate) fn shortcut_route(&self, shortcut: &Shortcut) -> Option<Route> {
         if shortcut.prefix == host(shortcut.prefix.addr())
             && self.installed_peer(shortcut.prefix.addr()).is_some()
@@ -243,6 +244,7 @@ impl Engine {
             return self.remove_shortcut(id, reason);
         }
         if self.now >= shortcut.expires {
+            // draft-detienne-dmvpn shortcut. [dmvpn-shortcut-expiry]
             return self.remove_shortcut(id, "holding time is over");
         }
         let last_third = shortcut.expires - shortcut.holding / 3;
@@ -255,6 +257,7 @@ impl Engine {
             }
             return;
         }
+        // draft-detienne-dmvpn shortcut. [dmvpn-shortcut-renewal]
         shortcut.stage = Stage::Expiring;
         let at = shortcut.expires;
         self.timers.arm(&mut shortcut.timer, Timer::Shortcut(id), at);

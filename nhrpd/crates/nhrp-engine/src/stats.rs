@@ -28,6 +28,10 @@ pub struct Stats {
     pub encode_errors: u64,
     /// Registration requests answered.
     pub registrations_served: u64,
+    /// Entries of registration requests refused, because another station has the address as its own.
+    pub registrations_contested: u64,
+    /// Questions to a registered station whether it is still there.
+    pub holders_asked: u64,
     /// Own registrations accepted by an NHS.
     pub registrations_accepted: u64,
     /// Resolution requests answered.

@@ -5,13 +5,14 @@
 
 use std::collections::BTreeSet;
 
-use crate::ids::{CacheId, NhsId, PurgeId, RegistrationId, ResolutionId, ShortcutId};
+use crate::ids::{CacheId, ContestId, NhsId, PurgeId, RegistrationId, ResolutionId, ShortcutId};
 use crate::time::Instant;
 
 /// Who waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
     Cache(CacheId),
+    Contest(ContestId),
     Nhs(NhsId),
     Purge(PurgeId),
     Registration(RegistrationId),

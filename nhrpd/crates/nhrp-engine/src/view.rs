@@ -159,7 +159,8 @@ impl Engine {
                 expires: Some(s.expires),
             })
             .collect();
-        let incomplete = self.resolutions.iter().map(|(_, r)| r.target).filter(|t| of_family(*t));
+        let under_way = self.resolutions.iter().filter(|(_, r)| !r.refused);
+        let incomplete = under_way.map(|(_, r)| r.target).filter(|t| of_family(*t));
         // A renewal is not a shortcut of its own.
         for target in incomplete.filter(|t| self.shortcut_index.lookup(*t).is_none()) {
             rows.push(ShortcutView { kind: "incomplete", prefix: host(target), via: None, expires: None });

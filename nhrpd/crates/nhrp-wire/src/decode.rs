@@ -203,6 +203,7 @@ pub(crate) fn decode(octets: &[u8], buffers: &mut Buffers) -> Result<Packet, Dec
     let header = Header::read(&mut Reader::new(octets))?;
     let size = usize::from(header.size);
     if size < ADDRESSES_AT {
+        // RFC 2332 5.1. [rfc2332-5.1-size]
         return Err(bad(field::PKTSZ, 10, header.size));
     }
     let Some(octets) = octets.get(..size) else {
@@ -211,9 +212,11 @@ pub(crate) fn decode(octets: &[u8], buffers: &mut Buffers) -> Result<Packet, Dec
     };
     if !checksum::verify(octets) {
         let expected = expected_checksum(octets, header.checksum);
+        // RFC 2332 5.1. [rfc2332-5.1-checksum]
         let kind = DecodeErrorKind::BadChecksum { found: header.checksum, expected };
         return Err(DecodeError { field: field::CHKSUM, offset: 12, kind });
     }
+    // RFC 2332 5.1. [rfc2332-5.1-version-type]
     if header.version != VERSION {
         return Err(bad(field::OP_VERSION, 16, header.version));
     }
@@ -242,6 +245,7 @@ fn read_body(
     buffers: &mut Buffers,
 ) -> Result<Packet, DecodeError> {
     let nbma_length = checked_length(usize::from(header.nbma_type_length), nbma_family, field::SHTL, 18)?;
+    // RFC 2332 5.1. [rfc2332-5.1-subaddress]
     let subaddress_length = subaddress_length(header.subaddress_type_length, field::SSTL, 19)?;
     let source_length =
         checked_length(usize::from(header.source_length), protocol_family, field::SRC_PROTO_LEN, 20)?;
@@ -418,6 +422,7 @@ fn read_extensions(
         let length = reader.u16(field::EXTENSION_LENGTH)?;
         let compulsory = kind & COMPULSORY != 0;
         let kind = kind & EXTENSION_TYPE_BITS;
+        // RFC 2332 5.3.0. [rfc2332-5.3.0-end]
         if kind == 0 {
             break;
         }

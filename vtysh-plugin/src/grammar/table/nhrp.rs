@@ -3,7 +3,7 @@
 
 use nhrp_config::{
     Afi, DEFAULT_HOLDTIME, Edit, InterfaceEdit, MapTarget, Mtu, MulticastTarget, NhsConfig, NhsProtocol,
-    TunnelProtection,
+    TunnelProtection, Uniqueness,
 };
 
 use super::{CONFIG, ENABLE, INTERFACE, VIEW, command, entry};
@@ -74,6 +74,8 @@ pub(super) const COMMANDS: &[Entry] = &[
     entry(INTERFACE, "no <ip|ipv6>$afi nhrp <shortcut|redirect>$what", flag),
     entry(INTERFACE, "<ip|ipv6>$afi nhrp registration no-unique", no_unique),
     entry(INTERFACE, "no <ip|ipv6>$afi nhrp registration no-unique", no_unique),
+    entry(INTERFACE, "<ip|ipv6>$afi nhrp registration unique <strict|replace>$policy", unique),
+    entry(INTERFACE, "no <ip|ipv6>$afi nhrp registration unique [strict|replace]", unique),
     entry(INTERFACE, "<ip|ipv6>$afi nhrp map <A.B.C.D|X:X::X:X>$protocol <A.B.C.D|local>$nbma", |args| {
         let target = args.address("nbma").map_or(MapTarget::Local, MapTarget::Nbma);
         args.interface_edit(InterfaceEdit::Map(args.afi()?, args.address("protocol")?, target))
@@ -125,6 +127,13 @@ fn flag(args: &Args<'_>) -> Option<Action> {
 
 fn no_unique(args: &Args<'_>) -> Option<Action> {
     args.interface_edit(InterfaceEdit::NoUnique(args.afi()?, args.is_set()))
+}
+
+/// Of this daemon only: for its vty socket and its own file. vtysh does not pass on what it does not know.
+fn unique(args: &Args<'_>) -> Option<Action> {
+    let strict = args.is_set() && args.get("policy") == Some("strict");
+    let policy = if strict { Uniqueness::Strict } else { Uniqueness::Replace };
+    args.interface_edit(InterfaceEdit::Uniqueness(args.afi()?, policy))
 }
 
 fn multicast(args: &Args<'_>) -> Option<Action> {

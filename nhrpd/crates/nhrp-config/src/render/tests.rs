@@ -228,3 +228,14 @@ exit
     assert_eq!(config.render(&RenderOptions::vtysh(8, 4)), expected);
     assert_eq!(config.render(&RenderOptions::vtysh(10, 3)), expected);
 }
+
+#[test]
+fn no_vtysh_is_given_the_policy_of_unique_registrations() {
+    let mut config = Config::default();
+    interface(&mut config, vec![InterfaceEdit::Uniqueness(Afi::Ip, Uniqueness::Strict)]);
+    assert!(!config.render(&RenderOptions::vtysh(10, 8)).contains("unique"));
+    assert!(config.render(&RenderOptions::rest(10, 8)).contains(" ip nhrp registration unique strict\n"));
+    assert!(config.render(&RenderOptions::FULL).contains(" ip nhrp registration unique strict\n"));
+    interface(&mut config, vec![InterfaceEdit::Uniqueness(Afi::Ip, Uniqueness::Replace)]);
+    assert!(!config.render(&RenderOptions::FULL).contains("unique"), "the default is not printed");
+}
