@@ -1,7 +1,7 @@
 //! What nhrpd says to the Linux kernel. Owns sockets and the bytes on them; never decides anything about NHRP.
 //!
-//! Five facilities that know nothing of each other: [`packet_socket`] (NHRP itself, ethertype 0x2001),
-//! [`nflog`] (packets that the firewall points at), [`neighbour`] (overlay address to NBMA address),
+//! Six facilities that know nothing of each other: [`packet_socket`] (NHRP itself, ethertype 0x2001), [`replicator`]
+//! (copies of multicast packets), [`nflog`] (packets that the firewall points at), [`neighbour`] (overlay address to NBMA address),
 //! [`sysctl`] and [`link`]. No facility starts a task. Whatever can be awaited is cancel-safe, so that it can be
 //! a branch of one `select!`: a future that is dropped has either done nothing or left its result for the next call.
 //!
@@ -13,5 +13,6 @@ pub mod neighbour;
 mod netlink;
 pub mod nflog;
 pub mod packet_socket;
+pub mod replicator;
 mod sockopt;
 pub mod sysctl;

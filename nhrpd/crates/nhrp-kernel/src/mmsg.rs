@@ -9,6 +9,9 @@ use libc::{c_uint, c_void, iovec, mmsghdr, msghdr, socklen_t};
 /// Most datagrams in one system call.
 pub(crate) const BATCH: usize = 64;
 
+/// Most datagrams that the kernel takes in one sendmmsg (UIO_MAXIOV).
+pub(crate) const MOST: usize = 1024;
+
 /// Room for the longest address used: sockaddr_ll with 16 octets of link-layer address.
 pub(crate) const NAME_LEN: usize = 32;
 
@@ -138,6 +141,34 @@ pub(crate) fn send<'a>(
     // SAFETY: the descriptor is open for as long as it is borrowed. The first `count` headers are filled: each points at
     // one vector and, by it and by `msg_name`, at slices that are borrowed for `'a`, which outlives the call. The kernel
     // only reads through them (the pointers are `mut` because the type serves receiving too), and writes `msg_len`.
+    let result = unsafe { libc::sendmmsg(fd.as_raw_fd(), messages.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+/// Sends the same octets to as many of `names` as the kernel takes at once, at most [`MOST`], without blocking. An error
+/// is that of the first one; none was sent then.
+pub(crate) fn send_copies<'a>(
+    fd: BorrowedFd<'_>,
+    names: impl ExactSizeIterator<Item = &'a [u8]>,
+    octets: &'a [u8],
+) -> io::Result<usize> {
+    let octets_pointer: *const c_void = octets.as_ptr().cast();
+    let mut vector = iovec { iov_base: octets_pointer.cast_mut(), iov_len: octets.len() };
+    let vector: *mut iovec = &raw mut vector;
+    let mut messages = Vec::with_capacity(names.len().min(MOST));
+    for name in names.take(MOST) {
+        let name_pointer: *const c_void = name.as_ptr().cast();
+        let mut message = empty_message();
+        message.msg_hdr.msg_name = name_pointer.cast_mut();
+        message.msg_hdr.msg_namelen = name_length(name);
+        message.msg_hdr.msg_iov = vector;
+        message.msg_hdr.msg_iovlen = 1;
+        messages.push(message);
+    }
+    let count = c_uint::try_from(messages.len()).unwrap_or(0);
+    // SAFETY: the descriptor is open for as long as it is borrowed. There are `count` headers: each points at the one
+    // vector, which lives until the end of this function, and by it and by `msg_name` at slices that are borrowed for
+    // `'a`, which outlives the call. The kernel only reads through them, and writes `msg_len`.
     let result = unsafe { libc::sendmmsg(fd.as_raw_fd(), messages.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }

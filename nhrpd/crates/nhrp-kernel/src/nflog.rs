@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use netlink_packet_core::NlasIterator;
 use netlink_packet_netfilter::NetfilterProtoFamily;
-use netlink_packet_netfilter::nflog::{ConfigCmd, ConfigMode, ConfigNla, Timeout, config_request};
+use netlink_packet_netfilter::nflog::{
+    ConfigCmd, ConfigFlags, ConfigMode, ConfigNla, Timeout, config_request,
+};
 use tokio::io::unix::AsyncFd;
 
 use crate::mmsg::Slots;
@@ -44,7 +46,7 @@ impl NflogOptions {
     /// For multicast: whole packets, since they are sent on.
     #[must_use]
     pub fn multicast() -> Self {
-        Self { copy_range: 0xFFFF, receive_buffer: 16 << 20, ..Self::traffic_indication() }
+        Self { copy_range: 0xFFFF, ..Self::traffic_indication() }
     }
 }
 
@@ -59,6 +61,8 @@ pub struct NflogPacket {
     pub out_ifindex: Option<u32>,
     /// Network header onwards, at most `copy_range` octets.
     pub payload: Vec<u8>,
+    /// The kernel's count of the packets of this group, this one not included; it starts again after 2^32.
+    pub sequence: Option<u32>,
 }
 
 /// What happened on a group since it was bound.
@@ -70,6 +74,8 @@ pub struct NflogCounters {
     pub receive_calls: u64,
     /// Times the kernel said that it had to drop (ENOBUFS).
     pub overruns: u64,
+    /// Packets that are missing in the kernel's own count, told when the next one comes.
+    pub lost: u64,
     /// Messages that could not be understood.
     pub malformed: u64,
 }
@@ -80,6 +86,8 @@ pub struct Nflog {
     fd: AsyncFd<NetlinkSocket>,
     slots: Slots,
     counters: NflogCounters,
+    /// Count that the next packet should have.
+    expected: Option<u32>,
 }
 
 /// `NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_PACKET`
@@ -88,6 +96,7 @@ const NFULA_PACKET_HDR: u16 = 1;
 const NFULA_IFINDEX_INDEV: u16 = 4;
 const NFULA_IFINDEX_OUTDEV: u16 = 5;
 const NFULA_PAYLOAD: u16 = 9;
+const NFULA_SEQ: u16 = 12;
 /// Octets of struct nfgenmsg.
 const GENERIC_HEADER: usize = 4;
 /// Upper bits of an attribute's type.
@@ -104,6 +113,7 @@ impl Nflog {
             ConfigMode::new_packet(options.copy_range).into(),
             ConfigNla::QThresh(options.queue_threshold),
             Timeout::from(options.timeout).into(),
+            ConfigFlags::SEQ.into(),
         ];
         // The kernel makes no difference between the families: a group gets both.
         let request = config_request(NetfilterProtoFamily::Unspec, group, attributes);
@@ -119,6 +129,7 @@ impl Nflog {
             fd: socket.watch()?,
             slots: Slots::new(32, (copy_range + 4096).max(8192)),
             counters: NflogCounters::default(),
+            expected: Some(0),
         })
     }
 
@@ -150,7 +161,10 @@ impl Nflog {
             let mut messages = Messages::of(&datagram);
             for message in messages.by_ref().filter(|message| message.kind == MESSAGE_PACKET) {
                 match parse(message.payload) {
-                    Some(packet) => out.push(packet),
+                    Some(packet) => {
+                        self.counters.lost += missing(&mut self.expected, packet.sequence);
+                        out.push(packet);
+                    }
                     None => self.counters.malformed += 1,
                 }
             }
@@ -180,12 +194,20 @@ fn explain(group: u16, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot bind NFLOG group {group}: {error}: {hint}"))
 }
 
+/// How many packets the kernel has counted since the last one that came, without this one. Remembers what comes next.
+fn missing(expected: &mut Option<u32>, sequence: Option<u32>) -> u64 {
+    let Some(sequence) = sequence else { return 0 };
+    let before = expected.replace(sequence.wrapping_add(1));
+    before.map_or(0, |before| u64::from(sequence.wrapping_sub(before)))
+}
+
 /// A packet without its header or payload is no use to anybody.
 fn parse(message: &[u8]) -> Option<NflogPacket> {
     let mut hw_protocol = None;
     let mut in_ifindex = None;
     let mut out_ifindex = None;
     let mut payload = None;
+    let mut sequence = None;
     for attribute in NlasIterator::new(message.get(GENERIC_HEADER..)?) {
         let attribute = attribute.ok()?;
         let value = attribute.value();
@@ -194,15 +216,16 @@ fn parse(message: &[u8]) -> Option<NflogPacket> {
             NFULA_IFINDEX_INDEV => in_ifindex = Some(u32::from_be_bytes(*value.first_chunk()?)),
             NFULA_IFINDEX_OUTDEV => out_ifindex = Some(u32::from_be_bytes(*value.first_chunk()?)),
             NFULA_PAYLOAD => payload = Some(value.to_vec()),
+            NFULA_SEQ => sequence = Some(u32::from_be_bytes(*value.first_chunk()?)),
             _ => {}
         }
     }
-    Some(NflogPacket { hw_protocol: hw_protocol?, in_ifindex, out_ifindex, payload: payload? })
+    Some(NflogPacket { hw_protocol: hw_protocol?, in_ifindex, out_ifindex, payload: payload?, sequence })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{missing, parse};
 
     /// What a kernel sent for an ICMP packet on the output hook, payload shortened to its first eight octets.
     const PACKET: &[u8] = &[
@@ -219,6 +242,17 @@ mod tests {
         assert_eq!(packet.hw_protocol, 0x0800);
         assert_eq!((packet.in_ifindex, packet.out_ifindex), (None, Some(2)));
         assert_eq!(packet.payload, [0x45, 0, 0, 0x54, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn gaps_in_the_count_are_lost_packets() {
+        let mut expected = Some(0);
+        assert_eq!(missing(&mut expected, Some(0)), 0);
+        assert_eq!(missing(&mut expected, Some(4)), 3);
+        assert_eq!(missing(&mut expected, None), 0, "a kernel that does not count");
+        expected = Some(u32::MAX);
+        assert_eq!(missing(&mut expected, Some(u32::MAX)), 0);
+        assert_eq!(missing(&mut expected, Some(1)), 1, "past the end of the count");
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub struct OutgoingPacket<'a> {
     pub ifindex: u32,
     /// NBMA address of the receiver.
     pub destination: IpAddr,
-    /// 0x2001 for NHRP; 0x0800 or 0x86dd for replicated multicast.
+    /// 0x2001 for NHRP.
     pub ethertype: u16,
     /// Everything after the GRE header.
     pub octets: &'a [u8],
@@ -325,7 +325,8 @@ impl PacketSocket {
     }
 }
 
-fn queue_was_full(error: &io::Error) -> bool {
+/// The kernel had no room; waiting cures that.
+pub(crate) fn queue_was_full(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(libc::ENOBUFS)
 }
 
@@ -389,7 +390,7 @@ impl Sender {
 
 /// A sockaddr_ll to bind or to send to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct LinkAddress {
+pub(crate) struct LinkAddress {
     octets: [u8; mmsg::NAME_LEN],
     len: usize,
 }
@@ -415,13 +416,18 @@ impl LinkAddress {
     }
 
     fn to(packet: &OutgoingPacket<'_>) -> Self {
-        match packet.destination {
-            IpAddr::V4(a) => Self::new(packet.ethertype, packet.ifindex, &a.octets()),
-            IpAddr::V6(a) => Self::new(packet.ethertype, packet.ifindex, &a.octets()),
+        Self::of(packet.ethertype, packet.ifindex, packet.destination)
+    }
+
+    /// A receiver on an interface.
+    pub(crate) fn of(ethertype: u16, ifindex: u32, destination: IpAddr) -> Self {
+        match destination {
+            IpAddr::V4(a) => Self::new(ethertype, ifindex, &a.octets()),
+            IpAddr::V6(a) => Self::new(ethertype, ifindex, &a.octets()),
         }
     }
 
-    fn octets(&self) -> &[u8] {
+    pub(crate) fn octets(&self) -> &[u8] {
         self.octets.get(..self.len).unwrap_or(&self.octets)
     }
 }

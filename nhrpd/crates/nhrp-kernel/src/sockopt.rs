@@ -52,6 +52,13 @@ pub(crate) fn get<T: Plain>(fd: BorrowedFd<'_>, level: c_int, name: c_int) -> io
     if length == length_of::<T>() { Ok(value) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 
+/// Asks for a send buffer of `octets`, beyond the system's limit if CAP_NET_ADMIN allows.
+pub(crate) fn set_send_buffer(fd: BorrowedFd<'_>, octets: usize) -> io::Result<()> {
+    let wanted = c_int::try_from(octets).unwrap_or(c_int::MAX / 2);
+    set(fd, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &wanted)
+        .or_else(|_| set(fd, libc::SOL_SOCKET, libc::SO_SNDBUF, &wanted))
+}
+
 /// Asks for a receive buffer of `octets`, beyond the system's limit if CAP_NET_ADMIN allows. Gives the octets granted.
 pub(crate) fn set_receive_buffer(fd: BorrowedFd<'_>, octets: usize) -> io::Result<usize> {
     let wanted = c_int::try_from(octets).unwrap_or(c_int::MAX / 2);

@@ -13,6 +13,7 @@ use nhrp_kernel::nflog::{Nflog, NflogOptions};
 use nhrp_kernel::packet_socket::{
     ETHERTYPE_NHRP, OutgoingPacket, PacketSocket, PacketSocketOptions, RecvBatch,
 };
+use nhrp_kernel::replicator::{Replication, Replicator};
 use support::{joined_pair, nflog_rule, usable};
 use tokio::time::timeout;
 
@@ -87,6 +88,46 @@ async fn what_did_not_fit_into_a_batch_and_what_comes_after_a_short_one_is_recei
     assert_eq!(at_b.counters().receive_calls, 4, "two for the first lot, one each for the others");
     // Nothing is left that would wake it.
     assert!(timeout(Duration::from_millis(100), at_b.recv(&mut batch)).await.is_err());
+}
+
+#[tokio::test]
+async fn copies_go_out_in_as_few_calls_as_the_kernel_allows() {
+    if !usable("copies_go_out_in_as_few_calls_as_the_kernel_allows") {
+        return;
+    }
+    const ETHERTYPE: u16 = 0x88b5; // for local experiments (IEEE 802)
+    let (a, b) = joined_pair().unwrap();
+    let mut copies = a.enter(Replicator::open).unwrap();
+    let options = PacketSocketOptions { ethertype: ETHERTYPE, ..PacketSocketOptions::default() };
+    let mut at_b = b.enter(|| PacketSocket::open(&options)).unwrap();
+    let packet = |ifindex, receivers: Vec<IpAddr>| Replication {
+        ifindex,
+        ethertype: ETHERTYPE,
+        receivers: receivers.into(),
+        octets: vec![7; 64],
+    };
+    let ifindex = a.ifindex("veth0");
+    copies.push(packet(ifindex, vec![]));
+    copies.push(packet(ifindex, vec![as_nbma([255; 6]); 1500]));
+    // An interface that is gone: nobody is served, and who comes after is.
+    copies.push(packet(9999, vec![as_nbma([255; 6]); 2]));
+    copies.push(packet(ifindex, vec![as_nbma([255; 6])]));
+    assert_eq!(copies.backlog(), 3);
+    let mut errors = Vec::new();
+    while copies.backlog() > 0 {
+        errors.extend(timeout(WAIT, copies.send()).await.unwrap());
+    }
+    let counters = copies.counters();
+    assert_eq!((counters.sent, counters.failed, errors.len()), (1501, 2, 2), "{errors:?}");
+    // 1,024 and 476, and the last one, if there was room all the time.
+    assert!(counters.send_calls == 3 || counters.waits > 0, "{counters:?}");
+    assert!(errors.iter().all(|error| error.raw_os_error() == Some(libc::ENXIO)), "{errors:?}");
+    assert!(timeout(Duration::from_millis(20), copies.send()).await.is_err(), "nothing to send");
+
+    let mut batch = RecvBatch::new();
+    while timeout(Duration::from_millis(200), at_b.recv(&mut batch)).await.is_ok() {}
+    // Their link-layer addresses are no NBMA addresses here.
+    assert_eq!(at_b.counters().bad_source, 1501, "{:?}", at_b.counters());
 }
 
 #[tokio::test]
@@ -230,4 +271,35 @@ async fn a_logged_packet_comes_at_once() {
     assert_eq!(packet.out_ifindex, Some(a.ifindex("veth0")));
     assert_eq!(packet.payload.len(), 128, "copy range");
     assert_eq!(packet.payload[12..20], [192, 0, 2, 1, 192, 0, 2, 2]);
+}
+
+#[tokio::test]
+async fn packets_that_the_firewall_logged_in_vain_are_counted() {
+    let name = "packets_that_the_firewall_logged_in_vain_are_counted";
+    if !usable(name) {
+        return;
+    }
+    let (a, _b) = joined_pair().unwrap();
+    if let Err(error) = nflog_rule(&a, "OUTPUT", "udp", 5) {
+        assert!(std::env::var_os("CI").is_none(), "no firewall rule possible: {error}");
+        eprintln!("SKIPPED {name}: no firewall rule possible: {error}. Install iptables or nftables");
+        return;
+    }
+    let small = NflogOptions { receive_buffer: 8192, ..NflogOptions::multicast() };
+    let mut group = a.enter(|| Nflog::open(5, &small)).unwrap();
+    let sender = a.enter(|| UdpSocket::bind("192.0.2.1:0")).unwrap();
+    let burst = 100;
+    for _ in 0..burst {
+        sender.send_to(&[7; 1000], "192.0.2.2:9").unwrap();
+    }
+    let mut out = Vec::new();
+    while timeout(Duration::from_millis(100), group.recv(&mut out)).await.is_ok() {}
+    let got = out.len() as u64;
+    assert!(got > 0 && got < burst, "{got} of {burst}");
+    assert!(group.counters().overruns > 0, "{:?}", group.counters());
+    // The next packet tells how many are missing.
+    sender.send_to(&[7; 1000], "192.0.2.2:9").unwrap();
+    timeout(WAIT, group.recv(&mut out)).await.unwrap().unwrap();
+    assert_eq!(group.counters().lost, burst - got, "{:?}", group.counters());
+    assert_eq!(out.last().unwrap().payload.len(), 1028, "whole packets");
 }
