@@ -173,6 +173,7 @@ impl Engine {
         if !self.is_installed(id) {
             self.install(id);
         } else if moved || state_changed || route_changed {
+            self.forget_receivers(interface);
             self.write_neighbour(id, None);
             if route_changed {
                 self.write_route(id);
@@ -271,7 +272,8 @@ impl Engine {
             return;
         }
         entry.installed = true;
-        let protocol = entry.protocol;
+        let (interface, protocol) = (entry.interface, entry.protocol);
+        self.forget_receivers(interface);
         self.hide_host_shortcut(protocol);
         self.write_neighbour(id, None);
         self.write_route(id);
@@ -284,8 +286,9 @@ impl Engine {
             return;
         }
         entry.installed = false;
-        let protocol = entry.protocol;
-        let ifindex = self.interfaces.get(entry.interface.key()).map_or(0, |i| i.ifindex);
+        let (interface, protocol) = (entry.interface, entry.protocol);
+        self.forget_receivers(interface);
+        let ifindex = self.interfaces.get(interface.key()).map_or(0, |i| i.ifindex);
         self.push(Output::NeighbourDelete { ifindex, protocol });
         // The same prefix may be wanted for another reason: the address on another tunnel, or a shortcut to it.
         if let Some(other) = self.installed_peer(protocol) {

@@ -149,6 +149,10 @@ impl Engine {
         self.trace_packets = on;
     }
 
+    pub(crate) fn traces_packets(&self) -> bool {
+        self.trace_packets
+    }
+
     /// Takes one input. Afterwards the outputs are to be fetched until there are none.
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.now = self.now.max(now);
@@ -175,6 +179,7 @@ impl Engine {
                 self.buffers.keep_octets(octets);
             }
             Input::Flow { ifindex, octets } => self.on_flow(ifindex, &octets),
+            Input::Multicast { ifindex, octets } => self.on_multicast(ifindex, octets),
             Input::Resolved { token, addresses } => self.on_resolved(token, addresses),
             Input::Clear(what) => self.on_clear(what),
             Input::Leaving => self.on_leaving(),

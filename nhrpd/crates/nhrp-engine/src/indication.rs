@@ -21,7 +21,7 @@ const INDICATION_INTERVAL: Duration = Duration::from_secs(1);
 const INDICATION_MEMORY: usize = 4096;
 
 /// Source and destination of an IP packet of which the fixed header is there.
-fn ip_addresses(octets: &[u8]) -> Option<(IpAddr, IpAddr)> {
+pub(crate) fn ip_addresses(octets: &[u8]) -> Option<(IpAddr, IpAddr)> {
     match octets.first()? >> 4 {
         4 => {
             let source: [u8; 4] = octets.get(12..16)?.try_into().ok()?;

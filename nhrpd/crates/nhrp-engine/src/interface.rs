@@ -4,6 +4,7 @@
 //! compares what should be with what is and carries out the difference.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use nhrp_config::{Afi, InterfaceConfig, MapTarget, Mtu};
@@ -58,6 +59,8 @@ pub(crate) struct Interface {
     pub(crate) nat_nbma: Option<IpAddr>,
     pub(crate) ip: FamilyState,
     pub(crate) ipv6: FamilyState,
+    /// Who gets copies of multicast, if that has been found out since the last change.
+    pub(crate) receivers: Option<Arc<[IpAddr]>>,
 }
 
 impl Interface {
@@ -336,6 +339,7 @@ impl Engine {
         let nbma_changed = interface.nbma != nbma;
         if let Some(interface) = self.interfaces.get_mut(id.key()) {
             interface.nbma = nbma;
+            interface.receivers = None;
             if nbma_changed {
                 interface.nat_nbma = None;
             }

@@ -2,6 +2,7 @@
 //! played back.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use nhrp_config::{Afi, InterfaceConfig};
@@ -109,6 +110,13 @@ pub enum Input {
         #[serde(with = "crate::hex")]
         octets: Vec<u8>,
     },
+    /// A packet for many leaves by an interface (from NFLOG).
+    Multicast {
+        /// Interface by which it leaves.
+        ifindex: u32,
+        /// The whole packet, IP header onwards.
+        octets: Vec<u8>,
+    },
     /// Answer to [`Output::Resolve`].
     Resolved {
         /// As in the question.
@@ -172,6 +180,17 @@ pub enum Output {
         destination: IpAddr,
         /// NHRP header onwards.
         #[serde(with = "crate::hex")]
+        octets: Vec<u8>,
+    },
+    /// Send a copy of an IP packet to each of these.
+    Replicate {
+        /// Interface to send on.
+        ifindex: u32,
+        /// Family of the packet.
+        afi: Afi,
+        /// NBMA addresses of the receivers, sorted, at least one, none twice.
+        receivers: Arc<[IpAddr]>,
+        /// IP header onwards.
         octets: Vec<u8>,
     },
     /// Add a route, or replace that of the same prefix.

@@ -32,6 +32,24 @@ pub enum Notice {
         /// NBMA address of the other side.
         nbma: IpAddr,
     },
+    /// A multicast packet is replicated (debug).
+    Multicast {
+        /// Interface by which it leaves.
+        name: String,
+        /// The group.
+        to: IpAddr,
+        /// Its length.
+        octets: usize,
+        /// How many copies are sent.
+        receivers: usize,
+    },
+    /// A packet that the firewall handed over for replication is not replicated.
+    MulticastRefused {
+        /// Interface by which it was to leave.
+        name: String,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// NHRP starts or stops on an interface.
     InterfaceState {
         /// Name.
@@ -180,6 +198,7 @@ impl Notice {
             Self::RegistrationFailed { .. }
             | Self::NameUnresolved { .. }
             | Self::AddressContested { .. }
+            | Self::MulticastRefused { .. }
             | Self::Limit { .. }
             | Self::InterfaceState { obstacle: Some(_), .. } => Level::Warning,
             Self::PacketRefused { .. }
@@ -187,6 +206,7 @@ impl Notice {
             | Self::Registered { .. }
             | Self::NameResolved { .. } => Level::Info,
             Self::Packet { .. }
+            | Self::Multicast { .. }
             | Self::ClientRegistered { .. }
             | Self::ClientLeft { .. }
             | Self::ShortcutAdded { .. }
@@ -246,6 +266,12 @@ impl fmt::Display for Notice {
                 OrDash(*to),
                 if *sent { "to" } else { "from" },
             ),
+            Self::Multicast { name, to, octets, receivers } => {
+                write!(f, "Multicast packet to {to} leaving {name}, {octets} octets: {receivers} copies")
+            }
+            Self::MulticastRefused { name, reason } => {
+                write!(f, "{name}: a packet of the multicast NFLOG group is not replicated: {reason}")
+            }
             Self::InterfaceState { name, obstacle: None } => write!(f, "{name}: NHRP is running"),
             Self::InterfaceState { name, obstacle: Some(why) } => {
                 write!(f, "{name}: NHRP does not run: {why}")

@@ -72,6 +72,15 @@ pub struct Stats {
     pub purges_refused: u64,
     /// Bindings and shortcuts removed because a purge request said so.
     pub purged: u64,
+    /// Multicast packets handed out to be replicated.
+    pub multicast_packets: u64,
+    /// Copies of them asked for.
+    pub multicast_copies: u64,
+    /// Multicast packets that nobody was to get at the time.
+    pub multicast_without_receiver: u64,
+    /// Packets that the firewall handed over for replication and that were not: unicast, cut short, for an interface
+    /// without NHRP or without a line `map multicast`.
+    pub multicast_refused: u64,
     /// Neighbour entries that the kernel had lost.
     pub neighbours_repaired: u64,
     /// Unknown next hops that the kernel asked for and that became requests.

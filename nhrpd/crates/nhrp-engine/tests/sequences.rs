@@ -9,9 +9,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use nhrp_config::{Afi, InterfaceConfig, MapTarget, Mtu, NhsConfig, NhsProtocol, TunnelProtection};
+use nhrp_config::{
+    Afi, InterfaceConfig, MapTarget, Mtu, MulticastTarget, NhsConfig, NhsProtocol, TunnelProtection,
+};
 use nhrp_engine::{
-    ClearWhat, Engine, Input, Instant, Limits, Link, Neighbour, NeighbourEvent, Output, Route,
+    CacheType, ClearWhat, Engine, Input, Instant, Limits, Link, Neighbour, NeighbourEvent, Origin, Output,
+    Route,
 };
 use nhrp_wire::{Cie, CieCode, ErrorCode, Exchange, Extension, ExtensionBody, Message, Packet};
 use proptest::prelude::*;
@@ -132,6 +135,11 @@ fn flow(from: IpAddr, to: IpAddr) -> Vec<u8> {
     }
 }
 
+/// An IPv4 header that says its true length, to 224.0.0.5.
+fn hello() -> Vec<u8> {
+    [&[0x45, 0, 0, 20, 0, 1, 0, 0, 1, 89, 0, 0][..], &[10, 255, 0, 1], &[224, 0, 0, 5]].concat()
+}
+
 fn packet() -> impl Strategy<Value = Vec<u8>> {
     let head = (nbma(), protocol(), protocol(), select(vec![0u8, 1, 64]), any::<u16>());
     (head, message(), proptest::collection::vec(extension(), 0..4)).prop_map(
@@ -184,6 +192,13 @@ fn config() -> impl Strategy<Value = InterfaceConfig> {
                 settings.redirect = redirect;
                 settings.no_unique = no_unique;
                 settings.nhs = nhs;
+                if shortcut {
+                    settings.multicast = vec![
+                        MulticastTarget::Dynamic,
+                        MulticastTarget::Nhs,
+                        MulticastTarget::Nbma("172.16.0.3".parse().unwrap()),
+                    ];
+                }
                 settings.maps = maps
                     .into_iter()
                     .filter(|(address, _)| address.is_ipv4() == (afi == Afi::Ip))
@@ -244,6 +259,7 @@ fn input() -> impl Strategy<Value = Input> {
             .prop_map(|(ifindex, source, octets)| Input::Packet { ifindex, source, octets }),
         3 => (ifindex(), protocol(), protocol())
             .prop_map(|(ifindex, from, to)| Input::Flow { ifindex, octets: flow(from, to) }),
+        1 => ifindex().prop_map(|ifindex| Input::Multicast { ifindex, octets: hello() }),
         1 => clear.prop_map(Input::Clear),
         1 => ifindex().prop_map(|ifindex| Input::LinkDeleted { ifindex }),
     ]
@@ -393,11 +409,48 @@ impl Driver {
                         "removes a neighbour that is not there: {protocol} on {ifindex}"
                     );
                 }
+                Output::Replicate { ifindex, receivers, .. } => {
+                    assert!(self.known.contains(&ifindex));
+                    assert!(receivers.is_sorted_by(|a, b| a < b) && !receivers.is_empty(), "{receivers:?}");
+                    self.check_receivers(ifindex, &receivers);
+                }
                 Output::Resolve { token, .. } => self.asked.push(token),
                 _ => {}
             }
         }
         self.check();
+    }
+
+    /// The engine keeps the list of receivers; here it is made anew from what it shows.
+    fn check_receivers(&self, ifindex: u32, receivers: &[IpAddr]) {
+        let name = self.engine.running_interfaces().find(|(i, ..)| *i == ifindex).unwrap().1.to_owned();
+        let rows: Vec<_> =
+            [Afi::Ip, Afi::Ipv6].into_iter().flat_map(|afi| self.engine.cache_view(afi)).collect();
+        let own =
+            rows.iter().find(|r| r.interface == name && r.kind == CacheType::Local).and_then(|r| r.claimed);
+        let client = |nbma: &IpAddr| {
+            rows.iter().any(|r| {
+                r.interface == name
+                    && r.kind == CacheType::Dynamic
+                    && r.origin == Origin::Registered
+                    && r.installed
+                    && r.nbma == Some(*nbma)
+            })
+        };
+        let servers: Vec<_> =
+            [Afi::Ip, Afi::Ipv6].into_iter().flat_map(|afi| self.engine.nhs_view(afi)).collect();
+        let server = |nbma: &IpAddr| {
+            servers.iter().any(|r| r.interface == name && r.registered && r.nbma == Some(*nbma))
+        };
+        let fixed = |nbma: &IpAddr| *nbma == IpAddr::V4(Ipv4Addr::new(172, 16, 0, 3));
+        for nbma in receivers {
+            assert!(own != Some(*nbma), "a copy to ourselves");
+            assert!(client(nbma) || server(nbma) || fixed(nbma), "{nbma} is not meant: {rows:?}");
+        }
+        for nbma in (0..=6).map(|n| IpAddr::V4(Ipv4Addr::new(172, 16, 0, n))) {
+            // Without lines there would be no copies at all; which kinds of lines there are, this test does not remember.
+            assert!(!client(&nbma) || own == Some(nbma) || receivers.contains(&nbma), "{nbma} is left out");
+        }
     }
 
     fn check(&mut self) {
