@@ -17,6 +17,7 @@ use vtysh_plugin::{Handler, VtyRequest, VtyServer, read_config};
 use crate::configuration::{Configuration, Reader};
 use crate::kernel::{self, KernelSide, Sockets};
 use crate::logging::{Log, RateLimit};
+use crate::multicast::{Happened, MulticastSide};
 use crate::options::Options;
 use crate::recorded::Recorded;
 use crate::release::InstalledFrr;
@@ -55,6 +56,7 @@ pub(crate) struct Daemon {
     pub(crate) kernel: KernelSide,
     own_neighbours: bool,
     nflog: Option<Nflog>,
+    pub(crate) multicast: MulticastSide,
     resolver: Resolver,
     rate: RateLimit,
     cleared: usize,
@@ -69,6 +71,7 @@ enum Woken {
     Packets(std::io::Result<usize>),
     Zebra(Event),
     Flows(std::io::Result<()>),
+    Multicast(Happened),
     Neighbour(std::io::Result<NeighbourEvent>),
     Vty(VtyRequest),
     Resolved(Answer),
@@ -139,6 +142,7 @@ impl Daemon {
             kernel: KernelSide::new(),
             own_neighbours: !options.zebra_neighbours,
             nflog: None,
+            multicast: MulticastSide::default(),
             resolver: Resolver::new(),
             rate: RateLimit::default(),
             cleared: 0,
@@ -204,6 +208,7 @@ impl Daemon {
                 event = self.zebra.next() => Woken::Zebra(event),
                 received = self.sockets.packets.recv(&mut batch) => Woken::Packets(received),
                 received = next_flows(&mut self.nflog, &mut flows) => Woken::Flows(received),
+                happened = self.multicast.next() => Woken::Multicast(happened),
                 event = self.sockets.neighbours.next_event(), if self.own_neighbours => Woken::Neighbour(event),
                 () = async { tokio::time::sleep_until(deadline.unwrap_or(self.started)).await }, if deadline.is_some() => Woken::Deadline,
                 Some(request) = vty.recv() => Woken::Vty(request),
@@ -217,6 +222,7 @@ impl Daemon {
                 Woken::Packets(received) => self.on_packets(received, &batch),
                 Woken::Zebra(event) => self.on_zebra(event),
                 Woken::Flows(received) => self.on_flows(received, &mut flows),
+                Woken::Multicast(happened) => self.on_multicast(happened),
                 Woken::Neighbour(event) => self.on_neighbour(event),
                 Woken::Vty(request) => {
                     let reply = self.execute(request.command);
@@ -283,6 +289,30 @@ impl Daemon {
             }
         }
         self.collect();
+    }
+
+    fn on_multicast(&mut self, happened: Happened) {
+        match happened {
+            Happened::Logged => {
+                let now = self.now();
+                for (ifindex, octets) in self.multicast.logged() {
+                    self.engine.handle(now, Input::Multicast { ifindex, octets });
+                }
+                self.collect();
+                if let Some(loss) = self.multicast.loss() {
+                    self.say("multicast lost", Level::Warning, "kernel", &loss);
+                }
+            }
+            Happened::Sent(None) => {}
+            Happened::Sent(Some(error)) => {
+                let text = format!("a copy of a multicast packet was not sent: {error}");
+                self.say("multicast copies", Level::Warning, "kernel", &text);
+            }
+            Happened::Broken(error) => {
+                let text = format!("cannot receive from the multicast NFLOG group: {error}");
+                self.say("multicast nflog", Level::Warning, "kernel", &text);
+            }
+        }
     }
 
     fn on_neighbour(&mut self, event: std::io::Result<NeighbourEvent>) {
@@ -362,6 +392,7 @@ impl Daemon {
                 Output::Send { ifindex, destination, octets } => {
                     self.kernel.queue_packet(ifindex, destination, octets);
                 }
+                order @ Output::Replicate { .. } => self.multicast.replicate(order),
                 Output::NeighbourSet(neighbour) if self.own_neighbours => self.kernel.queue_set(&neighbour),
                 Output::NeighbourDelete { ifindex, protocol } => {
                     self.kernel.queue_delete(ifindex, protocol);
@@ -432,6 +463,9 @@ impl Daemon {
         }
         if old.nflog_group != new.nflog_group {
             self.nflog = new.nflog_group.and_then(kernel::open_nflog);
+        }
+        if old.multicast_nflog_group != new.multicast_nflog_group {
+            self.multicast.listen(new.multicast_nflog_group);
         }
         if old.event_socket != new.event_socket && new.event_socket.is_some() {
             tracing::warn!(

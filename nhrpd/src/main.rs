@@ -7,6 +7,7 @@ mod configuration;
 mod daemon;
 mod kernel;
 mod logging;
+mod multicast;
 mod options;
 mod paths;
 mod process;

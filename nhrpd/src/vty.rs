@@ -104,7 +104,7 @@ impl Daemon {
     fn sizes_and_counters(&self) -> String {
         let [cache, shortcuts, resolutions, routes, timers] = self.engine.sizes();
         let stats = self.engine.stats();
-        let kernel = &self.kernel;
+        let (kernel, multicast) = (&self.kernel, self.multicast.counters());
         let mut text = format!(
             "--- nhrpd ---\nNHRP cache entry              : {cache}\nNHRP shortcut                 : {shortcuts}\n\
              NHRP resolution under way     : {resolutions}\nNHRP route                    : {routes}\n\
@@ -128,6 +128,12 @@ impl Daemon {
             ("peers over the limit", stats.limit_cache),
             ("shortcuts over the limit", stats.limit_shortcuts),
             ("resolutions over the limit", stats.limit_resolutions),
+            ("multicast packets replicated", stats.multicast_packets),
+            ("multicast copies sent", multicast.sent),
+            ("multicast without receiver", stats.multicast_without_receiver),
+            ("multicast packets refused", stats.multicast_refused),
+            ("multicast packets lost", multicast.lost),
+            ("multicast copies refused", multicast.failed),
             ("packets the kernel refused", kernel.send_failures),
             ("neighbours it refused", kernel.neighbour_failures),
         ] {

@@ -187,6 +187,7 @@ impl Notice {
             Self::NameUnresolved { .. } => Some("names"),
             Self::RegistrationFailed { .. } => Some("registrations"),
             Self::AddressContested { .. } => Some("contested addresses"),
+            Self::MulticastRefused { .. } => Some("multicast refused"),
             _ => None,
         }
     }
