@@ -52,6 +52,9 @@ pub(crate) struct Shape {
     /// Prefix length of the tunnel's addresses, on nodes with our nhrpd: FRR's up to 10.4 takes host prefixes only,
     /// and later ones do not answer for an address within the prefix of their own.
     pub(crate) overlay_length: u8,
+    /// Multicast over the tunnel, as FRR's manual says: to every client on the hub, to the hub on spokes, with the
+    /// firewall rules that feed it.
+    pub(crate) multicast: bool,
 }
 
 impl Default for Shape {
@@ -67,6 +70,7 @@ impl Default for Shape {
             static_routes: true,
             nhrpd_options: &[],
             overlay_length: 32,
+            multicast: false,
         }
     }
 }
@@ -305,6 +309,11 @@ impl Dmvpn {
         Ok(())
     }
 
+    /// The file with everything on the transport network so far, each packet once.
+    pub(crate) fn wire_file(&self) -> Result<&Path> {
+        self.wire.as_ref().map(Capture::file).context(|| "nothing is being captured".to_owned())
+    }
+
     /// What tshark makes of everything on the transport network so far, each packet once.
     pub(crate) fn wire(&self) -> Result<Verdict> {
         let wire = self.wire.as_ref().context(|| "nothing is being captured".to_owned())?;
@@ -397,16 +406,26 @@ fn build_node(node: &Node, gateway: Ipv4Addr, shape: &Shape, length: u8) -> Resu
     ))?;
     if name == "hub" && shape.redirect {
         // The threshold of 1 makes the kernel report at once instead of up to a second later.
-        // Of the two kinds of iptables a kernel may support only one.
-        node.sh("for iptables in iptables-nft iptables-legacy; do
-               $iptables -A FORWARD -i gre1 -o gre1 -m hashlimit --hashlimit-upto 1/second \
-                 --hashlimit-burst 1 --hashlimit-mode srcip,dstip --hashlimit-srcmask 24 \
-                 --hashlimit-dstmask 24 --hashlimit-name nhrp -j NFLOG --nflog-group 1 \
-                 --nflog-size 128 --nflog-threshold 1 && exit 0
-             done
-             exit 1")?;
+        firewall(
+            node,
+            "iptables",
+            "-A FORWARD -i gre1 -o gre1 -m hashlimit --hashlimit-upto 1/second \
+             --hashlimit-burst 1 --hashlimit-mode srcip,dstip --hashlimit-srcmask 24 \
+             --hashlimit-dstmask 24 --hashlimit-name nhrp -j NFLOG --nflog-group 1 \
+             --nflog-size 128 --nflog-threshold 1",
+        )?;
+    }
+    if shape.multicast {
+        for target in ["NFLOG --nflog-group 2", "DROP"] {
+            firewall(node, "iptables", &format!("-A OUTPUT -d 224.0.0.0/24 -o gre1 -j {target}"))?;
+        }
     }
     Ok(())
+}
+
+/// Adds a rule with `iptables` or `ip6tables`. Of their two kinds a kernel may support only one.
+pub(crate) fn firewall(node: &Node, program: &str, rule: &str) -> Result<()> {
+    node.sh(&format!("{program}-nft {rule} || {program}-legacy {rule}")).map(drop)
 }
 
 /// `frr.conf` of a node.
@@ -425,6 +444,9 @@ fn configuration(node: &str, shape: &Shape) -> Result<String> {
             text.push_str("nhrp nflog-group 1\n");
             interface.push_str(" ip nhrp redirect\n");
         }
+        if shape.multicast {
+            interface.push_str(" ip nhrp map multicast dynamic\n");
+        }
     } else {
         if shape.static_routes {
             text.push_str(&format!("ip route 10.0.0.0/8 {hub} gre1 onlink\n"));
@@ -436,6 +458,12 @@ fn configuration(node: &str, shape: &Shape) -> Result<String> {
         if shape.shortcut {
             interface.push_str(" ip nhrp shortcut\n");
         }
+        if shape.multicast {
+            interface.push_str(&format!(" ip nhrp map multicast {}\n", nbma("hub")?));
+        }
+    }
+    if shape.multicast {
+        text.push_str("nhrp multicast-nflog-group 2\n");
     }
     for (_, line) in shape.interface_lines.iter().filter(|(name, _)| name == node) {
         interface.push_str(&format!(" {line}\n"));

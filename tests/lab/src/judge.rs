@@ -160,25 +160,32 @@ const WARNING: u64 = 0x0060_0000;
 
 /// Judges a capture file.
 pub(crate) fn judge(capture: &Path) -> Result<Verdict> {
+    let stdout = tshark(capture, "gre", FIELDS)?;
+    let packets = stdout
+        .lines()
+        .map(|line| packet(line).context(|| format!("tshark's line {line:?}")))
+        .collect::<Result<Vec<_>>>()?;
+    Ok(Verdict { packets })
+}
+
+/// What tshark says about the packets of a capture that match a display filter: one line a packet, fields separated
+/// by tabs, the values of one field by `|`.
+pub(crate) fn tshark(capture: &Path, filter: &str, fields: &[&str]) -> Result<String> {
     let mut command = Command::new("tshark");
-    command.args(["-n", "-r"]).arg(capture).args(["-Y", "gre", "-T", "fields"]);
+    command.args(["-n", "-r"]).arg(capture).args(["-Y", filter, "-T", "fields"]);
     command.args(["-E", "separator=/t", "-E", "occurrence=a", "-E", "aggregator=|"]);
-    FIELDS.iter().for_each(|field| {
+    fields.iter().for_each(|field| {
         command.args(["-e", field]);
     });
     let output = command
         .stdin(Stdio::null())
         .output()
         .context(|| "starting tshark, the independent dissector".to_owned())?;
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let stderr = String::from_utf8_lossy(&output.stderr);
     // A capture that is being written may end in the middle of a packet; the rest counts.
     let cut_short = stderr.contains("cut short in the middle of a packet");
     ensure!(output.status.success() || cut_short, "tshark on {}: {stderr}", capture.display());
-    let packets = stdout
-        .lines()
-        .map(|line| packet(line).context(|| format!("tshark's line {line:?}")))
-        .collect::<Result<Vec<_>>>()?;
-    Ok(Verdict { packets })
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// One line of tshark's answer.

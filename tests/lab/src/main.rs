@@ -13,6 +13,7 @@ mod host;
 mod judge;
 mod mix;
 mod net;
+mod overlay_multicast;
 mod plan;
 mod release;
 mod scenarios;

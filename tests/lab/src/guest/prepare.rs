@@ -22,6 +22,8 @@ const MODULES: &[&str] = &[
     "bridge",
     "ip_tables",
     "iptable_filter",
+    "ip6_tables",
+    "ip6table_filter",
     "x_tables",
     "xt_hashlimit",
     "xt_NFLOG",

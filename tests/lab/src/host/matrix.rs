@@ -55,6 +55,15 @@ pub(crate) fn batches(names: &[String], release: Option<Release>, mix: Option<&M
         !alone || at == Release::V10_3 || (release.is_some() && mix.is_some())
     };
     let release_asked = release.is_some();
+    let above = |at: Release, of: &Mix| {
+        let once = [
+            Mix::all(Kind::Frr),
+            Mix::all(Kind::Ours).with("hub", Kind::Frr),
+            Mix::all(Kind::Ours).with("s1", Kind::Frr),
+        ];
+        let wanted = (once.contains(of) && at == Release::V10_3) || *of == Mix::all(Kind::Ours);
+        wanted || (release.is_some() && mix.is_some())
+    };
     let mut batches = Vec::new();
     for mix in &mixes {
         for release in &releases {
@@ -63,6 +72,7 @@ pub(crate) fn batches(names: &[String], release: Option<Release>, mix: Option<&M
                 Mixes::Once | Mixes::Qemu => {
                     *mix == Mix::all(Kind::Ours) && (release_asked || *release == Release::V10_3)
                 }
+                Mixes::Above => above(*release, mix),
                 Mixes::Ours => *mix == Mix::all(Kind::Ours),
                 Mixes::Interop => mixed_or_once(*release, mix),
                 Mixes::OurSpoke => ["s1", "s2"].iter().any(|spoke| mix.of(spoke) == Kind::Ours),

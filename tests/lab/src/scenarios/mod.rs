@@ -10,6 +10,7 @@ mod expiry;
 mod first_direct_path;
 mod judge_sees_broken_packets;
 mod native_back_end;
+mod ospf_over_the_tunnel;
 mod preserved_next_hops;
 mod redirect;
 mod registration;
@@ -55,6 +56,9 @@ pub(crate) enum Mixes {
     Once,
     /// The same in a virtual machine, whatever back end the others use.
     Qemu,
+    /// Other protocols above the tunnel: FRR alone as the reference and the mixes with one FRR among ours once, ours
+    /// alone with every release.
+    Above,
     /// How this project's daemon conducts itself: once per release, with ours on every node.
     Ours,
     /// The interoperation matrix: FRR alone and every mix of FRR's and ours, with every release.
@@ -138,6 +142,13 @@ pub(crate) const ALL: &[Scenario] = &[
         mixes: Mixes::OurSpoke,
         limit: Duration::from_secs(120),
         run: preserved_next_hops::run,
+    },
+    Scenario {
+        name: "ospf_over_the_tunnel",
+        about: "multicast reaches every neighbour once; OSPF adjacencies come up and their routes carry traffic",
+        mixes: Mixes::Above,
+        limit: Duration::from_secs(180),
+        run: ospf_over_the_tunnel::run,
     },
     Scenario {
         name: "three_thousand_spokes",
