@@ -76,8 +76,13 @@ fn a_used_next_hop_stays_resolved() {
 }
 
 #[test]
-fn an_unknown_next_hop_is_asked_for_a_while_and_then_left_alone() {
-    let (mut net, _, two, _) = triangle();
+fn a_next_hop_that_no_server_answers_about_is_asked_for_a_while_and_then_left_alone() {
+    let (mut net, hub, two, _) = triangle();
+    // The hub says nothing about what it does not know, as FRR's nhrpd.
+    net.sabotage(move |node, _, outputs| {
+        let reply = |octets: &[u8]| octets.get(17) == Some(&(ResolutionReply as u8));
+        outputs.retain(|o| node != hub || !matches!(o, Output::Send { octets, .. } if reply(octets)));
+    });
     // Nobody is 10.255.0.6. The kernel asks once a second as long as there is traffic.
     let start = net.now();
     for _ in 0..39 {
@@ -91,9 +96,24 @@ fn an_unknown_next_hop_is_asked_for_a_while_and_then_left_alone() {
     assert_eq!(refusals.len(), 1);
     assert_eq!(refusals[0].since(start), secs(30));
     assert!(net.node(two).engine.stats().next_hops_negative >= 8);
-    // Then it is asked for again, and another spoke that has come up meanwhile is found.
+}
+
+#[test]
+fn an_unknown_next_hop_is_refused_at_once_and_asked_for_again_ten_seconds_later() {
+    let (mut net, _, two, _) = triangle();
+    let start = net.now();
+    for _ in 0..39 {
+        net.trace(two, "10.2.0.5", "10.6.0.5");
+        net.run_for(secs(1));
+    }
+    let sent: Vec<u64> =
+        net.sent(two, ResolutionRequest, start).iter().map(|f| f.at.since(start).as_secs()).collect();
+    assert_eq!(sent, [0, 11, 22, 33]);
+    let refusals: Vec<u64> = refused(&net, two).iter().map(|at| at.since(start).as_secs()).collect();
+    assert_eq!(refusals, sent, "the packet that waits is refused with the server's answer");
+    // Another spoke that has come up meanwhile is found.
     net.add_router(phase2(Router::spoke(6, 1), &[2]));
-    net.run_for(secs(2));
+    net.run_for(secs(6));
     net.trace(two, "10.2.0.5", "10.6.0.5");
     net.run_for(secs(1));
     assert!(net.trace(two, "10.2.0.5", "10.6.0.5").direct());

@@ -181,6 +181,8 @@ fn a_peer_without_a_route_to_its_nbma_address_is_given_up_for_the_hub() {
     }
     assert_all_consistent(&net);
     net.input(two, Input::RouteDeleted { prefix });
+    // An answer that was of no use is not asked for again for 5 s.
+    net.run_for(Duration::from_secs(5));
     direct(&mut net, two, "10.4.0.5");
     assert!(net.node(two).others.iter().all(|(_, o)| !matches!(o, Output::NeighbourUnreachable { .. })));
 }
