@@ -54,7 +54,7 @@ pub(crate) fn batches(names: &[String], release: Option<Release>, mix: Option<&M
         let alone = [Mix::all(Kind::Frr), Mix::all(Kind::Ours)].contains(of);
         !alone || at == Release::V10_3 || (release.is_some() && mix.is_some())
     };
-    let release_asked = release.is_some();
+    let (release_asked, mix_asked) = (release.is_some(), mix.is_some());
     let above = |at: Release, of: &Mix| {
         let once = [
             Mix::all(Kind::Frr),
@@ -63,6 +63,16 @@ pub(crate) fn batches(names: &[String], release: Option<Release>, mix: Option<&M
         ];
         let wanted = (once.contains(of) && at == Release::V10_3) || *of == Mix::all(Kind::Ours);
         wanted || (release.is_some() && mix.is_some())
+    };
+    let our_spoke = |at: Release, of: &Mix| {
+        let once = [
+            (Release::V8_4, Mix::all(Kind::Ours).with("s1", Kind::Frr)),
+            (Release::V10_3, Mix::all(Kind::Ours)),
+            (Release::V10_7, Mix::all(Kind::Ours).with("hub", Kind::Frr)),
+        ];
+        let asked = release_asked || mix_asked;
+        let ours = ["s1", "s2"].iter().any(|spoke| of.of(spoke) == Kind::Ours);
+        ours && (asked || once.contains(&(at, of.clone())))
     };
     let mut batches = Vec::new();
     for mix in &mixes {
@@ -75,7 +85,7 @@ pub(crate) fn batches(names: &[String], release: Option<Release>, mix: Option<&M
                 Mixes::Above => above(*release, mix),
                 Mixes::Ours => *mix == Mix::all(Kind::Ours),
                 Mixes::Interop => mixed_or_once(*release, mix),
-                Mixes::OurSpoke => ["s1", "s2"].iter().any(|spoke| mix.of(spoke) == Kind::Ours),
+                Mixes::OurSpoke => our_spoke(*release, mix),
                 Mixes::Hub => hub_alone(*release, mix),
                 Mixes::OurHub => hub_alone(*release, mix) && mix.of("hub") == Kind::Ours,
             };

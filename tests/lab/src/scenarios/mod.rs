@@ -63,7 +63,8 @@ pub(crate) enum Mixes {
     Ours,
     /// The interoperation matrix: FRR alone and every mix of FRR's and ours, with every release.
     Interop,
-    /// What only our spokes do, in a network with FRR's: every mix in which a spoke is ours, with every release.
+    /// What only our spokes do, in a network with FRR's: each mix in which a spoke is ours with one release, and each
+    /// release once; every combination that is asked for.
     OurSpoke,
     /// A hub under load, with no other nhrpd: FRR's alone and ours alone, with FRR 10.3 unless another is asked for.
     Hub,

@@ -109,7 +109,7 @@ fn adjacent(dmvpn: &mut Dmvpn) -> Result<()> {
 /// The LANs are known by OSPF alone: through the hub at first, directly when NHRP has found the way.
 fn routes_carry_traffic(dmvpn: &mut Dmvpn) -> Result<()> {
     let via = overlay("hub")?;
-    wait_until("s1's route to the LAN of s2 by OSPF", RESOLVE, || {
+    wait_until("s1's route to the LAN of s2 by OSPF", REGISTER, || {
         let route = dmvpn.node("s1").and_then(|s1| s1.sh("ip route show proto ospf 10.2.0.0/24"));
         match route {
             Ok(route) if route.contains(&format!("via {via} dev gre1")) => Ok(()),
