@@ -108,14 +108,22 @@ fn adjacent(dmvpn: &mut Dmvpn) -> Result<()> {
 
 /// The LANs are known by OSPF alone: through the hub at first, directly when NHRP has found the way.
 fn routes_carry_traffic(dmvpn: &mut Dmvpn) -> Result<()> {
-    let via = overlay("hub")?;
-    wait_until("s1's route to the LAN of s2 by OSPF", REGISTER, || {
-        let route = dmvpn.node("s1").and_then(|s1| s1.sh("ip route show proto ospf 10.2.0.0/24"));
-        match route {
-            Ok(route) if route.contains(&format!("via {via} dev gre1")) => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    })?;
+    // Each node computes its routes when its own timers say so, and a packet needs those of three for its way and back.
+    let (hub, s1, s2) = (overlay("hub")?, overlay("s1")?, overlay("s2")?);
+    for (node, lan, via) in [
+        ("s1", "10.2.0.0/24", hub),
+        ("s2", "10.1.0.0/24", hub),
+        ("hub", "10.1.0.0/24", s1),
+        ("hub", "10.2.0.0/24", s2),
+    ] {
+        wait_until(&format!("{node}'s route to {lan} by OSPF"), REGISTER, || {
+            let route = dmvpn.node(node).and_then(|node| node.sh(&format!("ip route show proto ospf {lan}")));
+            match route {
+                Ok(route) if route.contains(&format!("via {via} dev gre1")) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })?;
+    }
     let received = dmvpn.ping("s1", "s2", 10, Duration::from_millis(200))?;
     ensure!(received >= 9, "{received} of 10 echo replies on the way that OSPF found");
     dmvpn.wait_shortcut("s1", "s2", RESOLVE)?;
