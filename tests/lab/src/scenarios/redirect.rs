@@ -25,8 +25,11 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
     );
     let asked = wire.of(Type::ResolutionRequest).find(|(packet, _)| packet.nbma.0 == s1);
     ensure!(asked.is_none(), "s1 sent a resolution request without `ip nhrp shortcut`: {asked:?}");
-    let answered = wire.of(Type::ResolutionReply).find(|(packet, _)| packet.nbma.0 == s1);
-    ensure!(answered.is_none(), "s1 answered a resolution request without `ip nhrp shortcut`: {answered:?}");
+    // FRR's nhrpd says nothing; ours refuses (RFC 2332 section 5.2.2, code 4), so that nobody goes on asking.
+    let mut answers = wire.of(Type::ResolutionReply).filter(|(packet, _)| packet.nbma.0 == s1);
+    let told = answers.find(|(_, nhrp)| nhrp.entries.first().is_none_or(|(code, _)| *code == 0));
+    ensure!(told.is_none(), "s1 told where it is without `ip nhrp shortcut`: {told:?}");
+    ensure!(!dmvpn.is_direct("s2", "s1")?, "s2 has a direct path to s1, which gave it none");
 
     dmvpn.frr("s1")?.configure_tunnel(&["ip nhrp shortcut"])?;
     lab.keep(dmvpn);
