@@ -109,6 +109,8 @@ pub(crate) fn batches(names: &[String], release: Option<Release>, mix: Option<&M
             }
         }
     }
+    // The virtual machine is slow, and must not be what everybody waits for at the end.
+    batches.sort_by_key(|batch| batch.backend.is_none());
     batches
 }
 
