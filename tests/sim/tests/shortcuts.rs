@@ -136,6 +136,22 @@ fn an_unanswered_resolution_is_repeated_with_the_same_id_for_30_seconds() {
 }
 
 #[test]
+fn clear_ends_the_questions_under_way_so_that_no_late_answer_undoes_it() {
+    let (mut net, _, two, four) = triangle();
+    net.node_mut(four).online = false;
+    net.trace(two, "10.2.0.5", "10.4.0.5");
+    net.run_for(secs(2));
+    net.input(two, Input::Clear(ClearWhat::Shortcuts(Afi::Ip)));
+    assert!(net.node(two).others.iter().any(|(_, o)| *o == Output::Cleared { count: 1 }));
+    let cleared = net.now();
+    net.node_mut(four).online = true;
+    net.run_for(secs(30));
+    assert!(net.sent(two, ResolutionRequest, cleared).is_empty());
+    assert!(shortcuts(&net, two).is_empty());
+    assert_all_consistent(&net);
+}
+
+#[test]
 fn a_prefix_is_narrowed_to_the_present_route() {
     let (mut net, _, two, _) = triangle();
     net.add_route(two, "10.4.0.0/26", Some("10.255.0.1"), Router::TUNNEL);

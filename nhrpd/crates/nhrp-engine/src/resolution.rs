@@ -40,7 +40,7 @@ fn has_record(extensions: &[Extension], filled: impl Fn(&ExtensionBody) -> bool)
 pub(crate) struct Resolution {
     pub(crate) target: IpAddr,
     /// The interface on which the kernel waits for `target` as a next hop.
-    asker: Option<InterfaceId>,
+    pub(crate) asker: Option<InterfaceId>,
     pub(crate) request_id: u32,
     attempt: usize,
     /// Answered with a refusal; kept so that the next indication does not ask the same again at once.

@@ -208,7 +208,8 @@ fn flood(lab: &mut Lab, dmvpn: &mut Dmvpn) -> Result<()> {
         // Packets that cannot be read are one kind; each other fault is one of its own.
         let complaints = text.lines().filter(|line| line.contains("error: ") && line.contains(" at octet "));
         let complaints = complaints.count();
-        ensure!((1..=limit).contains(&complaints), "{complaints} messages instead of {limit}: {text}");
+        // None at all if what came before this round has used them up; the last step sees how many were left out.
+        ensure!(complaints <= limit, "{complaints} messages, {limit} at most: {text}");
         memory.push(resident(&hub)?);
         dmvpn.wait_registered(Duration::from_secs(5))?;
     }
