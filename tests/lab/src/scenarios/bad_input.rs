@@ -321,7 +321,14 @@ fn name(dmvpn: &mut Dmvpn) -> Result<()> {
     let [old, new] =
         [&format!("no ip nhrp nhs dynamic nbma {hub}"), &format!("ip nhrp nhs dynamic nbma {NAME}")];
     dmvpn.frr("s1")?.configure_tunnel(&[old, new])?;
-    said(&s1, from, &["gre1: NHS name hub.example.test does not resolve", "check DNS or the nhs line"])?;
+    said(
+        &s1,
+        from,
+        &[
+            "gre1: NHS name hub.example.test does not resolve",
+            "is a name server of /etc/resolv.conf reachable",
+        ],
+    )?;
     s1.sh(&format!("echo {hub} {NAME} >> /run/hosts"))?;
     wait_until("s1 to be registered with the hub by name", Duration::from_secs(20), || {
         let rows = dmvpn.frr("s1").and_then(|frr| frr.table("show ip nhrp nhs json"));
