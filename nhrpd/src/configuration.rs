@@ -10,7 +10,7 @@ use vtysh_plugin::render::{RunningConfig, running_config, saved_file};
 use vtysh_plugin::{Command, Handler, LibraryConfig, LibraryEdit, Reply, read_config};
 
 use crate::options::Options;
-use crate::release::InstalledFrr;
+use crate::release::SpokenFrr;
 
 /// Who is to read a configuration back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Configuration {
     /// The running configuration, for vtysh with nothing in it that the installed one could not read back.
     pub(crate) fn render(
         &self,
-        frr: &InstalledFrr,
+        frr: &SpokenFrr,
         hostname: &str,
         command_line_log: Option<&str>,
         reader: Reader,

@@ -20,7 +20,7 @@ use crate::logging::{Log, RateLimit};
 use crate::multicast::{Happened, MulticastSide};
 use crate::options::Options;
 use crate::recorded::Recorded;
-use crate::release::InstalledFrr;
+use crate::release::SpokenFrr;
 use crate::resolver::{Answer, Resolver};
 use crate::zebra::{self, Reaction, ZebraSide};
 
@@ -38,7 +38,7 @@ const SETTLE: Duration = Duration::from_secs(10);
 pub(crate) struct Daemon {
     pub(crate) engine: Recorded,
     pub(crate) configuration: Configuration,
-    pub(crate) frr: InstalledFrr,
+    pub(crate) frr: SpokenFrr,
     pub(crate) log: Log,
     pub(crate) hostname: String,
     pub(crate) config_path: PathBuf,
@@ -101,12 +101,7 @@ async fn next_flows(nflog: &mut Option<Nflog>, flows: &mut Vec<NflogPacket>) -> 
 }
 
 impl Daemon {
-    pub(crate) fn new(
-        options: &Options,
-        frr: InstalledFrr,
-        log: Log,
-        sockets: Sockets,
-    ) -> Result<Self, String> {
+    pub(crate) fn new(options: &Options, frr: SpokenFrr, log: Log, sockets: Sockets) -> Result<Self, String> {
         let mut zebra_options = nhrp_zapi::Options::new(options.zebra_path());
         zebra_options.vty = Some(options.zebra_vty_path());
         if let Some(release) = &options.zebra_release {

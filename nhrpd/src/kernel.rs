@@ -58,7 +58,6 @@ pub(crate) fn open_nflog(group: u16) -> Option<Nflog> {
 enum NeighbourChange {
     Set(NeighbourEntry),
     Delete(u32, IpAddr),
-    Refuse(u32, IpAddr),
 }
 
 #[derive(Debug)]
@@ -74,6 +73,8 @@ pub(crate) struct KernelSide {
     sysctl: Sysctl,
     packets: Vec<Queued>,
     changes: Vec<NeighbourChange>,
+    /// Next hops that the kernel need not look for any longer.
+    refusals: Vec<(u32, IpAddr)>,
     /// Interfaces whose `send_redirects` was changed, by name, to be put back at the end.
     touched: BTreeSet<String>,
     /// Counters for `show`.
@@ -96,6 +97,7 @@ impl KernelSide {
             sysctl: Sysctl::new("/proc/sys"),
             packets: Vec::new(),
             changes: Vec::new(),
+            refusals: Vec::new(),
             touched: BTreeSet::new(),
             send_failures: 0,
             neighbour_failures: 0,
@@ -115,7 +117,7 @@ impl KernelSide {
     }
 
     pub(crate) fn queue_refusal(&mut self, ifindex: u32, protocol: IpAddr) {
-        self.changes.push(NeighbourChange::Refuse(ifindex, protocol));
+        self.refusals.push((ifindex, protocol));
     }
 
     /// Neighbours first: a reply may go to a peer that the same turn has made known. The octets of packets that were
@@ -147,10 +149,15 @@ impl KernelSide {
     }
 
     fn flush_neighbours(&mut self, neighbours: &mut Neighbours) {
+        let refusals = std::mem::take(&mut self.refusals);
+        if !refusals.is_empty() {
+            // First, for a binding that the same turn has brought is worth more than a refusal.
+            let outcome = neighbours.refuse(&refusals);
+            self.account("refuse", outcome, |i| refusals.get(i).map(|e| e.1));
+        }
         let changes = std::mem::take(&mut self.changes);
         let mut sets: Vec<NeighbourEntry> = Vec::new();
         let mut deletes: Vec<(u32, IpAddr)> = Vec::new();
-        let mut refusals: Vec<(u32, IpAddr)> = Vec::new();
         for change in changes {
             // Their order counts for the same address: what is collected goes out before the other kind begins.
             match change {
@@ -162,17 +169,10 @@ impl KernelSide {
                     self.set(neighbours, &mut sets);
                     deletes.push((ifindex, protocol));
                 }
-                NeighbourChange::Refuse(ifindex, protocol) => refusals.push((ifindex, protocol)),
             }
         }
-        // A binding that the same turn has brought is worth more than a refusal.
-        refusals.retain(|refused| !sets.iter().any(|set| (set.ifindex, set.protocol) == *refused));
         self.delete(neighbours, &mut deletes);
         self.set(neighbours, &mut sets);
-        if !refusals.is_empty() {
-            let outcome = neighbours.refuse(&refusals);
-            self.account("refuse", outcome, |i| refusals.get(i).map(|e| e.1));
-        }
     }
 
     fn set(&mut self, neighbours: &mut Neighbours, entries: &mut Vec<NeighbourEntry>) {

@@ -55,7 +55,7 @@ fn exit_code(code: i32) -> ExitCode {
 /// Everything from the first privilege to the last packet.
 fn run(options: &Options) -> Result<(), String> {
     let readiness = process::Readiness::take().map_err(|e| e.to_string())?;
-    let frr = release::InstalledFrr::detect(options.zebra_release.as_deref());
+    let frr = release::SpokenFrr::detect(options.zebra_release.as_deref());
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
     let _inside = runtime.enter();

@@ -12,9 +12,9 @@ use vtysh_plugin::Release;
 
 use crate::paths;
 
-/// FRR as installed, then as running.
+/// The FRR that is spoken like: as installed, then as running.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct InstalledFrr {
+pub(crate) struct SpokenFrr {
     /// As it prints itself, for `frr version X`.
     pub(crate) version: String,
     pub(crate) release: Release,
@@ -34,7 +34,7 @@ enum Source {
     Unknown,
 }
 
-impl InstalledFrr {
+impl SpokenFrr {
     /// The newest form that is tested live, for machines without FRR.
     fn unknown() -> Self {
         Self { version: "10.3".to_owned(), release: Release::new(10, 3), source: Source::Unknown }
@@ -95,18 +95,18 @@ mod tests {
 
     #[test]
     fn reads_the_first_line_of_zebras_version() {
-        let frr = InstalledFrr::parse("zebra version 8.4.4\nCopyright 1996-2005 …\n").unwrap();
+        let frr = SpokenFrr::parse("zebra version 8.4.4\nCopyright 1996-2005 …\n").unwrap();
         assert_eq!((frr.version.as_str(), frr.release), ("8.4.4", Release::new(8, 4)));
-        assert_eq!(InstalledFrr::parse("nothing of the kind\n"), None);
+        assert_eq!(SpokenFrr::parse("nothing of the kind\n"), None);
     }
 
     #[test]
     fn texts_follow_the_running_zebra_unless_forced() {
         let running = RunningFrr::in_text("FRRouting 10.7.1 (hub) on Linux(6.1).\n").unwrap();
-        let mut frr = InstalledFrr::parse("zebra version 8.4.4\n").unwrap();
+        let mut frr = SpokenFrr::parse("zebra version 8.4.4\n").unwrap();
         frr.follow(&running);
         assert_eq!((frr.version.as_str(), frr.release), ("10.7.1", Release::new(10, 7)));
-        let mut forced = InstalledFrr::detect(Some("9.1"));
+        let mut forced = SpokenFrr::detect(Some("9.1"));
         forced.follow(&running);
         assert_eq!((forced.version.as_str(), forced.release), ("9.1", Release::new(9, 1)));
     }

@@ -27,6 +27,7 @@ mod network;
 mod node;
 mod router;
 mod seeds;
+pub mod shorthand;
 mod trace;
 mod turmoil;
 mod watch;

@@ -1,43 +1,14 @@
 //! Error indications and refusals: when they are sent, what they say, and what becomes of those that arrive.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use std::net::IpAddr;
-use std::time::Duration;
-
 use nhrp_config::Afi;
 use nhrp_engine::{Instant, Notice};
 use nhrp_wire::PacketType::{
     ErrorIndication, RegistrationReply, RegistrationRequest, ResolutionReply, ResolutionRequest,
 };
 use nhrp_wire::{Cie, CieCode, ErrorCode, Exchange, Extension, ExtensionBody, Message, Packet, flags};
+use sim::shorthand::{ip, ms, octets, secs, triangle};
 use sim::{Frame, Network, NodeId, Router};
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
-fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-fn ms(milliseconds: u64) -> Duration {
-    Duration::from_millis(milliseconds)
-}
-
-fn triangle() -> (Network, NodeId, NodeId, NodeId) {
-    let mut net = Network::new(7);
-    let hub = net.add_router(Router::hub(1).behind(2).behind(4));
-    let two = net.add_router(Router::spoke(2, 1));
-    let four = net.add_router(Router::spoke(4, 1));
-    net.run_for(secs(1));
-    (net, hub, two, four)
-}
-
-fn octets(packet: &Packet) -> Vec<u8> {
-    let mut octets = Vec::new();
-    packet.encode(&mut octets).unwrap();
-    octets
-}
 
 fn exchange(seconds: u16) -> Exchange {
     let cie = Cie { prefix_length: 32, holding_time: seconds, ..Cie::default() };

@@ -6,12 +6,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::time::Duration;
 
 use nhrp_config::{Afi, InterfaceConfig, Mtu, NhsConfig, NhsProtocol};
 use nhrp_engine::{Input, Instant};
 use nhrp_wire::{Cie, Message, Packet, PacketType};
+use sim::shorthand::ip;
 use sim::{Network, NodeId, Router};
 
 /// Golden packet (or a beginning that several share), field, reason.
@@ -57,10 +57,6 @@ const NEVER_SENT: &[(&str, &str)] = &[
     ("hopcount-error15-about-error-by-transit1", "an error about an error"),
     ("hopcount-error15-about-error-by-transit2", "an error about an error"),
 ];
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
 
 /// Name and octets of all golden packets.
 fn golden() -> BTreeMap<String, Vec<u8>> {

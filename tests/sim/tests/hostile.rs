@@ -9,21 +9,8 @@ use nhrp_config::{Afi, MapTarget};
 use nhrp_engine::{Input, Instant, Limits, Notice};
 use nhrp_wire::PacketType::{ErrorIndication, RegistrationReply, ResolutionRequest, TrafficIndication};
 use nhrp_wire::{Cie, CieCode, ErrorCode, Exchange, Extension, ExtensionBody, Message, Packet};
+use sim::shorthand::{ip, octets, secs, triangle};
 use sim::{Network, NodeId, Router};
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
-fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-fn octets(packet: &Packet) -> Vec<u8> {
-    let mut out = Vec::new();
-    packet.encode(&mut out).unwrap();
-    out
-}
 
 fn exchange(cies: Vec<Cie>) -> Exchange {
     Exchange { request_id: 0x1234, cies }
@@ -42,15 +29,6 @@ fn resolution(nbma: &str, protocol: &str, target: &str, hops: u8) -> Packet {
     let message = Message::ResolutionRequest(exchange(vec![lifetime(600)]));
     Packet::new(ip(nbma), ip(protocol), ip(target), hops, message)
         .with_extension(Extension::compulsory(ExtensionBody::ForwardTransitNhs(Vec::new())))
-}
-
-fn triangle() -> (Network, NodeId, NodeId, NodeId) {
-    let mut net = Network::new(7);
-    let hub = net.add_router(Router::hub(1).behind(2).behind(4));
-    let two = net.add_router(Router::spoke(2, 1));
-    let four = net.add_router(Router::spoke(4, 1));
-    net.run_for(secs(1));
-    (net, hub, two, four)
 }
 
 fn last_reply(net: &Network, from: NodeId, kind: nhrp_wire::PacketType) -> Packet {

@@ -8,13 +8,10 @@ use nhrp_config::{Afi, InterfaceConfig, TunnelProtection};
 use nhrp_engine::{Input, Instant, Link, Notice, Output};
 use nhrp_wire::PacketType::{RegistrationRequest, ResolutionRequest};
 use nhrp_wire::{Cie, Exchange, Extension, ExtensionBody, Message, Packet};
+use sim::shorthand::ip;
 use sim::{Network, NodeId, Router, Tunnel};
 
 const UNDERLAY: u32 = 2;
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
 
 fn link(ifindex: u32, name: &str, up: bool, gre: bool) -> Input {
     Input::Link(Link { ifindex, name: name.to_owned(), up, gre, mtu: 1476 })

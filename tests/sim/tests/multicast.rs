@@ -2,21 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use nhrp_config::{Afi, MulticastTarget};
 use nhrp_engine::{ClearWhat, Input, Notice, Output, Stats};
+use sim::shorthand::{ip, secs};
 use sim::{Network, NodeId, Router};
 
 const NOBODY: [IpAddr; 0] = [];
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
-fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
 
 /// An IP packet to this address, with four octets after its header.
 fn packet(to: &str) -> Vec<u8> {

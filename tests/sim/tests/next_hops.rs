@@ -6,15 +6,8 @@ use std::time::Duration;
 
 use nhrp_engine::{Instant, Output};
 use nhrp_wire::PacketType::{ResolutionReply, ResolutionRequest, TrafficIndication};
+use sim::shorthand::{ip, secs, triangle_of};
 use sim::{Network, NodeId, Router};
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
-fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
 
 /// A router whose tunnel address has the prefix of the whole overlay, and which sends each LAN of `lans` to the
 /// router that has it.
@@ -29,14 +22,20 @@ fn phase2(mut router: Router, lans: &[u16]) -> Router {
 
 /// A hub that does not redirect, and the spokes 2 and 4, registered.
 fn triangle() -> (Network, NodeId, NodeId, NodeId) {
-    let mut net = Network::new(7);
     let mut hub = phase2(Router::hub(1), &[2, 4]);
     hub.config.ip.redirect = false;
-    let hub = net.add_router(hub);
-    let two = net.add_router(phase2(Router::spoke(2, 1), &[4, 6]));
-    let four = net.add_router(phase2(Router::spoke(4, 1), &[2]));
-    net.run_for(secs(1));
-    (net, hub, two, four)
+    let (two, four) = (phase2(Router::spoke(2, 1), &[4, 6]), phase2(Router::spoke(4, 1), &[2]));
+    triangle_of(Network::new(7), [hub, two, four])
+}
+
+/// Traffic for the LAN behind 10.255.0.6, which nobody is, for 39 s: in which of them that next hop was asked for.
+fn asked_for_six(net: &mut Network, two: NodeId) -> Vec<u64> {
+    let start = net.now();
+    for _ in 0..39 {
+        net.trace(two, "10.2.0.5", "10.6.0.5");
+        net.run_for(secs(1));
+    }
+    net.sent(two, ResolutionRequest, start).iter().map(|f| f.at.since(start).as_secs()).collect()
 }
 
 fn refused(net: &Network, node: NodeId) -> Vec<Instant> {
@@ -83,14 +82,8 @@ fn a_next_hop_that_no_server_answers_about_is_asked_for_a_while_and_then_left_al
         let reply = |octets: &[u8]| octets.get(17) == Some(&(ResolutionReply as u8));
         outputs.retain(|o| node != hub || !matches!(o, Output::Send { octets, .. } if reply(octets)));
     });
-    // Nobody is 10.255.0.6. The kernel asks once a second as long as there is traffic.
     let start = net.now();
-    for _ in 0..39 {
-        net.trace(two, "10.2.0.5", "10.6.0.5");
-        net.run_for(secs(1));
-    }
-    let sent: Vec<u64> =
-        net.sent(two, ResolutionRequest, start).iter().map(|f| f.at.since(start).as_secs()).collect();
+    let sent = asked_for_six(&mut net, two);
     assert_eq!(sent, [0, 1, 3, 7, 14, 21, 28], "and none for 10 s after the end");
     let refusals = refused(&net, two);
     assert_eq!(refusals.len(), 1);
@@ -102,12 +95,7 @@ fn a_next_hop_that_no_server_answers_about_is_asked_for_a_while_and_then_left_al
 fn an_unknown_next_hop_is_refused_at_once_and_asked_for_again_ten_seconds_later() {
     let (mut net, _, two, _) = triangle();
     let start = net.now();
-    for _ in 0..39 {
-        net.trace(two, "10.2.0.5", "10.6.0.5");
-        net.run_for(secs(1));
-    }
-    let sent: Vec<u64> =
-        net.sent(two, ResolutionRequest, start).iter().map(|f| f.at.since(start).as_secs()).collect();
+    let sent = asked_for_six(&mut net, two);
     assert_eq!(sent, [0, 11, 22, 33]);
     let refusals: Vec<u64> = refused(&net, two).iter().map(|at| at.since(start).as_secs()).collect();
     assert_eq!(refusals, sent, "the packet that waits is refused with the server's answer");

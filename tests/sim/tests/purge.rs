@@ -1,35 +1,12 @@
 //! Purging: who says when that something is over, who believes it, and that nothing depends on an answer.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use std::net::IpAddr;
-use std::time::Duration;
-
 use nhrp_config::Afi;
 use nhrp_engine::{ClearWhat, Input, Instant};
 use nhrp_wire::PacketType::{PurgeReply, PurgeRequest};
 use nhrp_wire::{Cie, Exchange, Message, Packet, flags};
+use sim::shorthand::{ip, ms, secs, triangle};
 use sim::{Network, NodeId, Router};
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
-fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-fn ms(milliseconds: u64) -> Duration {
-    Duration::from_millis(milliseconds)
-}
-
-fn triangle() -> (Network, NodeId, NodeId, NodeId) {
-    let mut net = Network::new(7);
-    let hub = net.add_router(Router::hub(1).behind(2).behind(4));
-    let two = net.add_router(Router::spoke(2, 1));
-    let four = net.add_router(Router::spoke(4, 1));
-    net.run_for(secs(1));
-    (net, hub, two, four)
-}
 
 /// The same, with a shortcut from 2 to 4.
 fn direct() -> (Network, NodeId, NodeId, NodeId) {

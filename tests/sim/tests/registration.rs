@@ -1,34 +1,15 @@
 //! Registration: how fast, how often, and what happens when either side restarts, moves, or is not what it should be.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use std::net::IpAddr;
-use std::time::Duration;
-
 use nhrp_config::{Afi, MapTarget, NhsProtocol};
 use nhrp_engine::{CacheType, Input, Instant, Link, Notice};
 use nhrp_wire::PacketType::{ErrorIndication, RegistrationReply, RegistrationRequest};
+use sim::shorthand::{ip, ms, nbma_of, secs};
 use sim::{Network, NodeId, Router};
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
-fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-fn ms(milliseconds: u64) -> Duration {
-    Duration::from_millis(milliseconds)
-}
 
 fn registered(net: &Network, spoke: NodeId) -> bool {
     let rows = net.node(spoke).engine.nhs_view(Afi::Ip);
     !rows.is_empty() && rows.iter().all(|r| r.registered)
-}
-
-fn nbma_of(net: &Network, node: NodeId, protocol: &str) -> Option<IpAddr> {
-    let kernel = &net.node(node).fib.neighbours;
-    kernel.get(&(Router::TUNNEL, ip(protocol))).map(|n| n.nbma)
 }
 
 #[test]

@@ -7,15 +7,8 @@ use std::time::Duration;
 
 use nhrp_config::Afi;
 use nhrp_engine::{Input, Output};
+use sim::shorthand::{ip, ms};
 use sim::{Network, NodeId, Router};
-
-fn ms(milliseconds: u64) -> Duration {
-    Duration::from_millis(milliseconds)
-}
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
 
 /// Where zebra's gateways of gateways lie: BGP's routes come without an interface.
 fn bgp_route(net: &mut Network, node: NodeId, prefix: &str, gateway: &str) {

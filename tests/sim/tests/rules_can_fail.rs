@@ -5,32 +5,20 @@
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
 
 use nhrp_engine::Output;
 use nhrp_wire::{Cie, ErrorCode, Exchange, ExtensionBody, Message, Packet};
+use sim::shorthand::{ip, octets, secs, triangle_of};
 use sim::{Heard, Network, NodeId, Router, Rule};
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
-fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
 
 /// Hub 1, spokes 2 and 4, registered.
 fn triangle() -> (Network, NodeId, NodeId, NodeId) {
+    let routers = [Router::hub(1).behind(2).behind(4), Router::spoke(2, 1), Router::spoke(4, 1)];
     let short = |mut router: Router| {
         router.config.ip.holdtime = 60;
         router
     };
-    let mut net = Network::watched(7);
-    let hub = net.add_router(short(Router::hub(1).behind(2).behind(4)));
-    let two = net.add_router(short(Router::spoke(2, 1)));
-    let four = net.add_router(short(Router::spoke(4, 1)));
-    net.run_for(secs(1));
-    (net, hub, two, four)
+    triangle_of(Network::watched(7), routers.map(short))
 }
 
 fn talk(net: &mut Network, two: NodeId) {
@@ -38,12 +26,6 @@ fn talk(net: &mut Network, two: NodeId) {
         net.trace(two, "10.2.0.5", "10.4.0.5");
         net.run_for(secs(1));
     }
-}
-
-fn octets(packet: &Packet) -> Vec<u8> {
-    let mut out = Vec::new();
-    packet.encode(&mut out).unwrap();
-    out
 }
 
 /// Rewrites every packet that a node sends.

@@ -2,20 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use nhrp_config::{Afi, NhsConfig, NhsProtocol};
 use nhrp_engine::{Instant, Notice};
 use nhrp_wire::PacketType::{PurgeRequest, RegistrationReply, RegistrationRequest};
+use sim::shorthand::{ip, secs};
 use sim::{Network, NodeId, Router, Tunnel};
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
-fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
 
 /// NBMA addresses of a spoke's servers that are registered with.
 fn servers(net: &Network, spoke: NodeId) -> Vec<String> {

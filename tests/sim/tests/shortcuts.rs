@@ -2,39 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use nhrp_config::{Afi, MapTarget};
 use nhrp_engine::{ClearWhat, Input, Instant, Link, NeighbourEvent, Output};
 use nhrp_wire::CieCode;
 use nhrp_wire::PacketType::{ResolutionReply, ResolutionRequest, TrafficIndication};
+use sim::shorthand::{ip, ms, secs, triangle, triangle_of};
 use sim::{Network, NodeId, Router};
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
-fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-fn ms(milliseconds: u64) -> Duration {
-    Duration::from_millis(milliseconds)
-}
-
-/// A hub and the spokes 2 and 4, registered.
-fn triangle() -> (Network, NodeId, NodeId, NodeId) {
-    triangle_of(Router::hub(1).behind(2).behind(4), Router::spoke(2, 1), Router::spoke(4, 1))
-}
-
-fn triangle_of(hub: Router, two: Router, four: Router) -> (Network, NodeId, NodeId, NodeId) {
-    let mut net = Network::new(7);
-    let hub = net.add_router(hub);
-    let two = net.add_router(two);
-    let four = net.add_router(four);
-    net.run_for(secs(1));
-    (net, hub, two, four)
-}
 
 fn shortcuts(net: &Network, node: NodeId) -> Vec<(String, &'static str, Option<IpAddr>)> {
     let rows = net.node(node).engine.shortcut_view(Afi::Ip);
@@ -321,7 +295,7 @@ fn a_spoke_behind_nat_is_reached_at_its_translated_address() {
     let mut four = Router::spoke(4, 1);
     four.nat = Some(ip("198.51.100.4"));
     let (mut net, hub, two, four) =
-        triangle_of(Router::hub(1).behind(2).behind(4), Router::spoke(2, 1), four);
+        triangle_of(Network::new(7), [Router::hub(1).behind(2).behind(4), Router::spoke(2, 1), four]);
     let neighbour = |net: &Network, node, protocol: &str| {
         net.node(node).fib.neighbours.get(&(Router::TUNNEL, ip(protocol))).map(|n| n.nbma)
     };
@@ -349,7 +323,8 @@ fn two_spokes_behind_nat_find_each_other() {
     two.nat = Some(ip("198.51.100.2"));
     let mut four = Router::spoke(4, 1);
     four.nat = Some(ip("198.51.100.4"));
-    let (mut net, _, two, four) = triangle_of(Router::hub(1).behind(2).behind(4), two, four);
+    let (mut net, _, two, four) =
+        triangle_of(Network::new(7), [Router::hub(1).behind(2).behind(4), two, four]);
     for (from, source, to) in [(two, "10.2.0.5", "10.4.0.5"), (four, "10.4.0.5", "10.2.0.5")] {
         net.trace(from, source, to);
         net.run_for(secs(1));
@@ -361,9 +336,12 @@ fn two_spokes_behind_nat_find_each_other() {
 #[test]
 fn ipv6_over_ipv4_registers_and_takes_shortcuts_of_its_own() {
     let (mut net, _, two, four) = triangle_of(
-        Router::hub(1).behind(2).behind(4).with_ipv6(None),
-        Router::spoke(2, 1).with_ipv6(Some(1)),
-        Router::spoke(4, 1).with_ipv6(Some(1)),
+        Network::new(7),
+        [
+            Router::hub(1).behind(2).behind(4).with_ipv6(None),
+            Router::spoke(2, 1).with_ipv6(Some(1)),
+            Router::spoke(4, 1).with_ipv6(Some(1)),
+        ],
     );
     assert!(net.node(two).engine.nhs_view(Afi::Ipv6).iter().all(|r| r.registered));
     assert_eq!(net.trace(two, "fd00:2::5", "fd00:4::5").nodes.len(), 3);
@@ -406,7 +384,8 @@ fn traffic_to_a_mapped_local_address_is_answered_with_a_host() {
 fn a_static_map_needs_no_registration() {
     let mut two = Router::spoke(2, 1);
     two.config.ip.maps.insert(ip("10.255.0.4"), MapTarget::Nbma(ip("172.16.0.4")));
-    let (mut net, _, two, four) = triangle_of(Router::hub(1).behind(2).behind(4), two, Router::spoke(4, 1));
+    let (mut net, _, two, four) =
+        triangle_of(Network::new(7), [Router::hub(1).behind(2).behind(4), two, Router::spoke(4, 1)]);
     assert_eq!(net.trace(two, "10.2.0.5", "10.255.0.4").nodes, [two, four]);
     net.trace(two, "10.2.0.5", "10.4.0.5");
     net.run_for(secs(1));

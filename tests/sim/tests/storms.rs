@@ -1,21 +1,12 @@
 //! Many nodes at once: everybody registers, everybody talks to everybody.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use std::time::Duration;
-
 use nhrp_config::Afi;
 use nhrp_wire::PacketType;
+use sim::shorthand::{ms, secs};
 use sim::{Network, NodeId, Router, for_each_seed};
 
 const FILE: &str = env!("CARGO_CRATE_NAME");
-
-fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-fn ms(milliseconds: u64) -> Duration {
-    Duration::from_millis(milliseconds)
-}
 
 fn hub(holdtime: u16) -> Router {
     let mut router = Router::hub(1);

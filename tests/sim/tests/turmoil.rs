@@ -5,14 +5,11 @@
 use std::time::Duration;
 
 use nhrp_config::{Afi, NhsProtocol};
+use sim::shorthand::secs;
 use sim::{Network, NodeId, Router, Turmoil, for_each_seed};
 
 const FILE: &str = env!("CARGO_CRATE_NAME");
 const HOLDTIME: u16 = 120;
-
-fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
 
 fn with_holdtime(mut router: Router) -> Router {
     router.config.ip.holdtime = HOLDTIME;

@@ -1,27 +1,14 @@
 //! Unique registrations: protected, but nobody is locked out by an address that the registrant has left.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use nhrp_config::Uniqueness;
 use nhrp_engine::{Instant, Notice};
 use nhrp_wire::PacketType::{RegistrationReply, RegistrationRequest};
 use nhrp_wire::{Cie, CieCode, Exchange, Message, Packet, flags};
+use sim::shorthand::{ip, nbma_of, secs};
 use sim::{Network, NodeId, Router};
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
-fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-fn nbma_of(net: &Network, node: NodeId, protocol: &str) -> Option<IpAddr> {
-    let kernel = &net.node(node).fib.neighbours;
-    kernel.get(&(Router::TUNNEL, ip(protocol))).map(|n| n.nbma)
-}
 
 fn registration(source: &str, protocols: &[&str], flag: u16, seconds: u16) -> Packet {
     let cies = protocols.iter().map(|p| Cie {

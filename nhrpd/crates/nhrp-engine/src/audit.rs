@@ -45,6 +45,7 @@ impl Engine {
             .chain(resolutions)
             .chain(shortcuts)
             .chain(purges)
+            .chain([(Timer::Underlay, self.underlay.timer)])
             .filter_map(|(timer, at)| Some((timer, at?)))
             .collect()
     }

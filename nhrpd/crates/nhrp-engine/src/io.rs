@@ -115,6 +115,7 @@ pub enum Input {
         /// Interface by which it leaves.
         ifindex: u32,
         /// The whole packet, IP header onwards.
+        #[serde(with = "crate::hex")]
         octets: Vec<u8>,
     },
     /// Answer to [`Output::Resolve`].
@@ -191,6 +192,7 @@ pub enum Output {
         /// NBMA addresses of the receivers, sorted, at least one, none twice.
         receivers: Arc<[IpAddr]>,
         /// IP header onwards.
+        #[serde(with = "crate::hex")]
         octets: Vec<u8>,
     },
     /// Add a route, or replace that of the same prefix.

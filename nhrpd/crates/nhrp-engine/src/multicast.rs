@@ -1,7 +1,7 @@
 //! Who gets a copy of a multicast packet that leaves by a tunnel: the lines `map multicast …`, FRR's extension.
 //!
-//! Owns the receivers of each interface. Never copies a packet, and looks no further into it than to its destination
-//! and length (and completes its checksum, see [`crate::offload`]). Called only for packets that the firewall points at, never for NHRP's own.
+//! Owns the receivers of each interface. Never copies a packet, and looks no further into it than to its destination and
+//! length; [`crate::offload`] completes its checksum.
 //!
 //! As in FRR, the lines of both families serve the packets of both. Unlike there, `dynamic` means the clients that
 //! registered here, not also the peers of shortcuts, and everybody gets one copy, by whatever lines he is meant.
@@ -72,7 +72,7 @@ impl Engine {
         let Some((_, to)) = ip_addresses(&octets) else { return };
         let receivers = self.receivers(id);
         if self.traces_packets() {
-            let name = self.interfaces.get(id.key()).map(|i| i.name.clone()).unwrap_or_default();
+            let name = self.interface_name(id);
             let (octets, receivers) = (octets.len(), receivers.len());
             self.push(Output::Notice(Notice::Multicast { name, to, octets, receivers }));
         }

@@ -71,8 +71,8 @@ impl Engine {
         if self.next_hops.asked >= QUESTIONS_PER_SECOND {
             self.stats.limit_next_hops += 1;
             let what = format!(
-                "packets wait for more than {QUESTIONS_PER_SECOND} unknown next hops a second, lately {address}: \
-                 no request is sent for the rest; is a host scanning the tunnel's network?"
+                "packets wait for more than {QUESTIONS_PER_SECOND} unknown next hops a second: no request is sent for \
+                 the rest; is a host scanning the tunnel's network?"
             );
             return self.push(Output::Notice(Notice::Limit { what }));
         }

@@ -183,6 +183,7 @@ impl Notice {
             // No more kinds of it than fields: they would make a message for each octet of a flood.
             Self::PacketRefused { malformed: true, .. } => Some("malformed"),
             Self::PacketRefused { reason, .. } => Some(reason),
+            // Its text names what was configured, never what a peer chose: that would be a kind for each peer.
             Self::Limit { what } => Some(what),
             Self::NameUnresolved { .. } => Some("names"),
             Self::RegistrationFailed { .. } => Some("registrations"),

@@ -38,7 +38,7 @@ const MAX_WAITING: usize = 1024;
 const MAX_TOLD: usize = 16_384;
 /// Requesters of one prefix that are remembered.
 const MAX_HOLDERS: usize = 512;
-/// A purge of a prefix looks through the whole cache, which is not done more often than this.
+/// A purge of a prefix looks through whole tables, which no packet makes us do more often than this.
 const SCAN_INTERVAL: Duration = Duration::from_millis(100);
 /// How often outdated memories are looked for when there is no room.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -85,6 +85,12 @@ impl Purging {
     pub(crate) fn waiting(&self) -> impl Iterator<Item = (PurgeId, u32, Option<Instant>)> + '_ {
         self.waiting.iter().map(|(key, p)| (PurgeId::from_key(key), p.request_id, p.timer))
     }
+}
+
+/// What an entry of a purge request is about.
+fn purged_prefix(cie: &Cie, protocol: IpAddr) -> IpNet {
+    let full = host(protocol).prefix_len();
+    truncated(protocol, if cie.prefix_length == 0 { full } else { cie.prefix_length.min(full) })
 }
 
 impl Engine {
@@ -135,7 +141,8 @@ impl Engine {
     }
 
     fn remember(&mut self, prefix: IpNet, holder: Holder, holding: Duration, by_us: bool) {
-        if self.purging.count >= MAX_TOLD {
+        let of_prefix = self.purging.told.get(prefix).map_or(0, BTreeMap::len);
+        if self.purging.count >= MAX_TOLD || of_prefix >= MAX_HOLDERS {
             self.sweep_told();
         }
         // Who asks again is told something new; a repeated purge would take that away.
@@ -231,12 +238,9 @@ impl Engine {
         }
         let mut concerned: Vec<(IpNet, IpNet)> =
             self.purging.told.within(changed).into_iter().map(|(prefix, _)| (prefix, prefix)).collect();
-        // Of a prefix that covers the changed one, only that part may have gone.
-        if let Some((prefix, _)) = self.purging.told.lookup(changed.addr())
-            && prefix.prefix_len() < changed.prefix_len()
-        {
-            concerned.push((prefix, changed));
-        }
+        // Of prefixes that cover the changed one, only that part may have gone.
+        let around = self.purging.told.covering(changed).into_iter().filter(|(prefix, _)| *prefix != changed);
+        concerned.extend(around.map(|(prefix, _)| (prefix, changed)));
         for (prefix, part) in concerned {
             let Some(holders) = self.purging.told.get(prefix) else { continue };
             let gone: Vec<Holder> = holders
@@ -438,17 +442,21 @@ impl Engine {
             return self.refuse(source, "purge request without source address");
         };
         let afi = afi_of(sender);
+        let entries = || exchange.cies.iter().take(MAX_CIES);
+        let wide = entries().any(|cie| cie.protocol.is_some_and(|p| purged_prefix(cie, p) != host(p)));
+        if wide {
+            if self.purging.scanned.is_some_and(|at| self.now.since(at) < SCAN_INTERVAL) {
+                return; // The sender repeats what is not answered.
+            }
+            self.purging.scanned = Some(self.now);
+        }
         let mut entitled = exchange.cies.len() <= MAX_CIES;
-        for cie in exchange.cies.iter().take(MAX_CIES) {
+        for cie in entries() {
             // RFC 2332 5.2.5: the client protocol address must be there. [rfc2332-5.2.5-client-address]
             let Some(protocol) = cie.protocol.filter(|p| afi_of(*p) == afi) else {
                 return self.refuse(source, "purge request that does not say of which address");
             };
-            match self.purge_entry(interface, source, sender, cie, protocol) {
-                Some(yes) => entitled &= yes,
-                // The sender repeats what is not answered.
-                None => return,
-            }
+            entitled &= self.purge_entry(interface, source, sender, cie, protocol);
         }
         if !entitled {
             self.stats.purges_refused += 1;
@@ -476,8 +484,7 @@ impl Engine {
         self.send(interface, source, request);
     }
 
-    /// Removes what matches an entry of a purge request. Says whether everything that matches was the sender's to
-    /// purge; nothing if there was no time to look.
+    /// Removes what matches an entry of a purge request. Says whether everything that matches was the sender's to purge.
     fn purge_entry(
         &mut self,
         interface: InterfaceId,
@@ -485,20 +492,15 @@ impl Engine {
         sender: IpAddr,
         cie: &Cie,
         protocol: IpAddr,
-    ) -> Option<bool> {
-        let full = host(protocol).prefix_len();
-        let length = if cie.prefix_length == 0 { full } else { cie.prefix_length.min(full) };
-        let prefix = truncated(protocol, length);
+    ) -> bool {
+        let prefix = purged_prefix(cie, protocol);
         let mut all = true;
 
         let mut shortcuts: Vec<(ShortcutId, bool)> =
             self.shortcut_index.within(prefix).into_iter().map(|(_, id)| (*id, true)).collect();
-        // What is known about a longer prefix around it is not true as a whole any more.
-        if let Some((covering, id)) = self.shortcut_index.lookup(protocol)
-            && covering.prefix_len() < prefix.prefix_len()
-        {
-            shortcuts.push((*id, false));
-        }
+        // What is known about a shorter prefix around it is not true as a whole any more.
+        let around = self.shortcut_index.covering(prefix).into_iter().filter(|(wider, _)| *wider != prefix);
+        shortcuts.extend(around.map(|(_, id)| (*id, false)));
         for (id, named) in shortcuts {
             let Some(shortcut) = self.shortcuts.get(id.key()) else { continue };
             let entry = shortcut.gateway.and_then(|gateway| self.cache.get(gateway.key()));
@@ -517,7 +519,7 @@ impl Engine {
         }
 
         // RFC 2332 5.2.5: every protocol address within the prefix. [rfc2332-5.2.5-prefix]
-        for id in self.bindings_within(interface, prefix)? {
+        for id in self.bindings_within(interface, prefix) {
             let Some(entry) = self.cache.get(id.key()) else { continue };
             // RFC 2332 5.2.5: an NBMA address narrows the scope. [rfc2332-5.2.5-nbma-narrows]
             let meant = cie.nbma.is_none_or(|n| entry.nbma == Some(n) || entry.claimed == Some(n));
@@ -530,20 +532,16 @@ impl Engine {
                 all = false;
             }
         }
-        Some(all)
+        all
     }
 
-    fn bindings_within(&mut self, interface: InterfaceId, prefix: IpNet) -> Option<Vec<CacheId>> {
+    fn bindings_within(&self, interface: InterfaceId, prefix: IpNet) -> Vec<CacheId> {
         if prefix == host(prefix.addr()) {
-            return Some(self.find_cache(interface, prefix.addr()).into_iter().collect());
+            return self.find_cache(interface, prefix.addr()).into_iter().collect();
         }
-        if self.purging.scanned.is_some_and(|at| self.now.since(at) < SCAN_INTERVAL) {
-            return None;
-        }
-        self.purging.scanned = Some(self.now);
         let within =
             self.cache.iter().filter(|(_, e)| e.interface == interface && prefix.contains(&e.protocol));
-        Some(within.map(|(key, _)| CacheId::from_key(key)).collect())
+        within.map(|(key, _)| CacheId::from_key(key)).collect()
     }
 
     /// A binding is its own station's to purge: the one at its NBMA address. What we learned through a server, that
@@ -564,7 +562,7 @@ impl Engine {
     pub(crate) fn purge_binding(&mut self, id: CacheId) {
         let Some(entry) = self.cache.get(id.key()) else { return };
         let (protocol, registered) = (entry.protocol, entry.origin == Origin::Registered);
-        let name = self.interfaces.get(entry.interface.key()).map(|i| i.name.clone()).unwrap_or_default();
+        let name = self.interface_name(entry.interface);
         self.stats.purged += 1;
         self.purge_holders(host(protocol));
         self.remove_cache(id, "its peer says that it is over");

@@ -288,9 +288,9 @@ impl Engine {
             && self.may_reach(interface, nbma)
     }
 
-    /// The prefix of a reply, narrowed to the route that the traffic takes today: a shortcut must not attract
+    /// The prefix of a reply, narrowed to the route that the traffic takes today: a shortcut must not attract what goes
+    /// elsewhere.
     /// RFC 2332 6.3. [rfc2332-6.3-prefix]
-    /// what goes elsewhere.
     fn usable_prefix(&self, target: IpAddr, prefix_length: u8) -> ipnet::IpNet {
         let full = host(target).prefix_len();
         if prefix_length == 0 || prefix_length >= full {

@@ -51,8 +51,11 @@ impl Engine {
         for id in below {
             match self.lost_ground(id, prefix, change) {
                 Some(reason) => self.retire_shortcut(id, reason),
-                // A route to the very prefix decides how the shortcut is announced.
-                None => self.announce(id),
+                // A route to the very prefix decides how the shortcut is announced; an interface, whether it is.
+                None if change == Change::Ground || self.shortcut_index.get(prefix) == Some(&id) => {
+                    self.announce(id);
+                }
+                None => {}
             }
         }
         if change != Change::Appeared {

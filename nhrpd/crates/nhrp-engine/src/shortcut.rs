@@ -212,6 +212,9 @@ impl Engine {
     /// route first: only of a selected one does zebra tell other daemons (`redistribute nhrp`) that it is gone.
     pub(crate) fn retire_shortcut(&mut self, id: ShortcutId, reason: &'static str) {
         let Some(shortcut) = self.shortcuts.get_mut(id.key()) else { return };
+        if shortcut.is_leaving() {
+            return; // One more reason does not shorten the time that others have to hear of it.
+        }
         let overrides = shortcut.announced.as_ref().is_some_and(|route| route.overrides);
         if !overrides || self.routes.get(shortcut.prefix).is_some() {
             return self.remove_shortcut(id, reason);

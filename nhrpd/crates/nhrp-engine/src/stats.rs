@@ -42,7 +42,7 @@ pub struct Stats {
     pub resolutions_refused: u64,
     /// Own resolution requests given up.
     pub resolutions_unanswered: u64,
-    /// Resolution requests not answered: no `shortcut`, too short a route, requester unknown.
+    /// Resolution requests refused (no `shortcut`, too short a route, no way to the target), or without a way back.
     pub requests_not_answered: u64,
     /// Replies to nothing that was asked.
     pub replies_unexpected: u64,

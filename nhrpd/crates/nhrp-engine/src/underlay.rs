@@ -3,7 +3,7 @@
 //!
 //! Owns the NBMA addresses of all peers that shortcuts lead to. Never sends a probe: it believes the routing table.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -32,8 +32,8 @@ pub(crate) struct Underlay {
     peers: PrefixTable<Vec<CacheId>>,
     addresses: HashMap<CacheId, IpAddr, RandomState>,
     /// Peers that had no route when one was last looked for.
-    suspects: Vec<CacheId>,
-    timer: Option<Instant>,
+    suspects: BTreeSet<CacheId>,
+    pub(crate) timer: Option<Instant>,
 }
 
 impl Underlay {
@@ -42,7 +42,7 @@ impl Underlay {
         Self {
             peers: PrefixTable::default(),
             addresses: HashMap::with_hasher(hasher),
-            suspects: Vec::new(),
+            suspects: BTreeSet::new(),
             timer: None,
         }
     }
@@ -88,7 +88,7 @@ impl Engine {
         if !peers.is_empty() {
             self.underlay.peers.insert(host(nbma), peers);
         }
-        self.underlay.suspects.retain(|suspect| *suspect != id);
+        self.underlay.suspects.remove(&id);
         if self.underlay.suspects.is_empty() {
             self.timers.disarm(&mut self.underlay.timer, Timer::Underlay);
         }
@@ -114,10 +114,7 @@ impl Engine {
 
     pub(crate) fn on_underlay_timer(&mut self) {
         self.underlay.timer = None;
-        let mut suspects = std::mem::take(&mut self.underlay.suspects);
-        suspects.sort_unstable();
-        suspects.dedup();
-        for id in suspects {
+        for id in std::mem::take(&mut self.underlay.suspects) {
             if !self.has_no_way(id) {
                 continue;
             }

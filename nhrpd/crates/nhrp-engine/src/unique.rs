@@ -92,7 +92,7 @@ impl Engine {
         newcomer: IpAddr,
         outcome: &str,
     ) {
-        let name = self.interfaces.get(interface.key()).map(|i| i.name.clone()).unwrap_or_default();
+        let name = self.interface_name(interface);
         let outcome = outcome.to_owned();
         self.push(Output::Notice(Notice::AddressContested { name, protocol, holder, newcomer, outcome }));
     }

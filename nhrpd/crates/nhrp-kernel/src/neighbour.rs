@@ -192,7 +192,7 @@ impl Neighbours {
     }
 
     /// Ends the kernel's search for addresses: packets that wait for them are refused at once. One result for each, in
-    /// order. An address that is not being looked for is left alone.
+    /// order. An address of which the kernel has no entry stays so; any other is made to fail.
     ///
     /// # Errors
     /// If the requests could not be sent.

@@ -25,7 +25,7 @@ const SEND_BUFFER: usize = 4 << 20;
 /// How long after a full queue of an interface the next attempt is made: there is no event to wait for.
 const RETRY_AFTER: Duration = Duration::from_millis(2);
 
-/// After as many vain attempts in a row the copy is given up: an interface that stands still must not hold up others.
+/// After as many vain attempts in a row the packet is given up: an interface that stands still must not hold up others.
 const ATTEMPTS: u32 = 50;
 
 /// One packet and who gets it.
@@ -103,7 +103,8 @@ impl Replicator {
     }
 
     /// Waits until there is something to send and room for it, then makes one system call for one packet. Gives the
-    /// error of a copy that the kernel refused: its receiver is left out, the others are served. Cancel-safe.
+    /// error of a packet that the kernel refused, or had no room for again and again: what it refuses is the interface or
+    /// the length, never a receiver, so the copies that are left are given up at once. Cancel-safe.
     pub async fn send(&mut self) -> Option<io::Error> {
         loop {
             if self.waiting.is_empty() {
@@ -135,8 +136,9 @@ impl Replicator {
                     self.retry_at = Some(Instant::now() + RETRY_AFTER);
                 }
                 Ok(Err(error)) => {
-                    self.counters.failed += 1;
-                    self.served(1);
+                    let left = self.names.len();
+                    self.counters.failed += left as u64;
+                    self.served(left);
                     return Some(error);
                 }
                 Err(_would_block) => self.counters.waits += 1,

@@ -14,7 +14,7 @@ use nhrp_kernel::packet_socket::{
     ETHERTYPE_NHRP, OutgoingPacket, PacketSocket, PacketSocketOptions, RecvBatch,
 };
 use nhrp_kernel::replicator::{Replication, Replicator};
-use support::{joined_pair, nflog_rule, usable};
+use support::{Namespace, joined_pair, nflog_rule, usable};
 use tokio::time::timeout;
 
 const WAIT: Duration = Duration::from_secs(3);
@@ -118,7 +118,7 @@ async fn copies_go_out_in_as_few_calls_as_the_kernel_allows() {
         errors.extend(timeout(WAIT, copies.send()).await.unwrap());
     }
     let counters = copies.counters();
-    assert_eq!((counters.sent, counters.failed, errors.len()), (1501, 2, 2), "{errors:?}");
+    assert_eq!((counters.sent, counters.failed, errors.len()), (1501, 2, 1), "{errors:?}");
     // 1,024 and 476, and the last one, if there was room all the time.
     assert!(counters.send_calls == 3 || counters.waits > 0, "{counters:?}");
     assert!(errors.iter().all(|error| error.raw_os_error() == Some(libc::ENXIO)), "{errors:?}");
@@ -241,18 +241,23 @@ async fn a_search_can_be_ended() {
     assert_eq!(a.ip("neigh show 192.0.2.4 dev veth0"), "", "nothing is made");
 }
 
+/// A joined pair whose first half logs the UDP that it sends to NFLOG group 5; none, loudly, where that is not possible.
+fn pair_with_nflog(test: &str) -> Option<(Namespace, Namespace)> {
+    if !usable(test) {
+        return None;
+    }
+    let pair = joined_pair().unwrap();
+    if let Err(error) = nflog_rule(&pair.0, "OUTPUT", "udp", 5) {
+        assert!(std::env::var_os("CI").is_none(), "no firewall rule possible: {error}");
+        eprintln!("SKIPPED {test}: no firewall rule possible: {error}. Install iptables or nftables");
+        return None;
+    }
+    Some(pair)
+}
+
 #[tokio::test]
 async fn a_logged_packet_comes_at_once() {
-    let name = "a_logged_packet_comes_at_once";
-    if !usable(name) {
-        return;
-    }
-    let (a, _b) = joined_pair().unwrap();
-    if let Err(error) = nflog_rule(&a, "OUTPUT", "udp", 5) {
-        assert!(std::env::var_os("CI").is_none(), "no firewall rule possible: {error}");
-        eprintln!("SKIPPED {name}: no firewall rule possible: {error}. Install iptables or nftables");
-        return;
-    }
+    let Some((a, _b)) = pair_with_nflog("a_logged_packet_comes_at_once") else { return };
     let mut group = a.enter(|| Nflog::open(5, &NflogOptions::traffic_indication())).unwrap();
     let taken = a.enter(|| Nflog::open(5, &NflogOptions::traffic_indication())).unwrap_err();
     assert!(taken.to_string().contains("another program"), "{taken}");
@@ -275,16 +280,9 @@ async fn a_logged_packet_comes_at_once() {
 
 #[tokio::test]
 async fn packets_that_the_firewall_logged_in_vain_are_counted() {
-    let name = "packets_that_the_firewall_logged_in_vain_are_counted";
-    if !usable(name) {
+    let Some((a, _b)) = pair_with_nflog("packets_that_the_firewall_logged_in_vain_are_counted") else {
         return;
-    }
-    let (a, _b) = joined_pair().unwrap();
-    if let Err(error) = nflog_rule(&a, "OUTPUT", "udp", 5) {
-        assert!(std::env::var_os("CI").is_none(), "no firewall rule possible: {error}");
-        eprintln!("SKIPPED {name}: no firewall rule possible: {error}. Install iptables or nftables");
-        return;
-    }
+    };
     let small = NflogOptions { receive_buffer: 8192, ..NflogOptions::multicast() };
     let mut group = a.enter(|| Nflog::open(5, &small)).unwrap();
     let sender = a.enter(|| UdpSocket::bind("192.0.2.1:0")).unwrap();

@@ -150,7 +150,7 @@ impl Redactor {
                 }
             }
             Input::Packet { octets, .. } => self.packet(octets),
-            Input::Flow { octets, .. } => clear_data(octets),
+            Input::Flow { octets, .. } | Input::Multicast { octets, .. } => clear_data(octets),
             _ => {}
         }
         input
@@ -160,8 +160,10 @@ impl Redactor {
     #[must_use]
     pub fn output(&mut self, output: &Output) -> Output {
         let mut output = output.clone();
-        if let Output::Send { octets, .. } = &mut output {
-            self.packet(octets);
+        match &mut output {
+            Output::Send { octets, .. } => self.packet(octets),
+            Output::Replicate { octets, .. } => clear_data(octets),
+            _ => {}
         }
         output
     }
