@@ -2,7 +2,7 @@
 //! nothing grows without bound, no packet begets a stream of packets.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use nhrp_config::{Afi, MapTarget};

@@ -444,10 +444,8 @@ impl Engine {
         let afi = afi_of(sender);
         let entries = || exchange.cies.iter().take(MAX_CIES);
         let wide = entries().any(|cie| cie.protocol.is_some_and(|p| purged_prefix(cie, p) != host(p)));
-        if wide {
-            if self.purging.scanned.is_some_and(|at| self.now.since(at) < SCAN_INTERVAL) {
-                return; // The sender repeats what is not answered.
-            }
+        let scan = wide && self.purging.scanned.is_none_or(|at| self.now.since(at) >= SCAN_INTERVAL);
+        if scan {
             self.purging.scanned = Some(self.now);
         }
         let mut entitled = exchange.cies.len() <= MAX_CIES;
@@ -456,11 +454,14 @@ impl Engine {
             let Some(protocol) = cie.protocol.filter(|p| afi_of(*p) == afi) else {
                 return self.refuse(source, "purge request that does not say of which address");
             };
-            entitled &= self.purge_entry(interface, source, sender, cie, protocol);
+            entitled &= self.purge_entry(interface, source, sender, cie, protocol, scan);
         }
         if !entitled {
             self.stats.purges_refused += 1;
             return self.refuse(source, "purge of a binding that is not the sender's");
+        }
+        if wide && !scan {
+            return; // Not all is looked through: the sender repeats what is not answered.
         }
         self.stats.purges_served += 1;
         // RFC 2332 5.2.5: without the N bit it is answered, whether or not something matched.
@@ -484,7 +485,8 @@ impl Engine {
         self.send(interface, source, request);
     }
 
-    /// Removes what matches an entry of a purge request. Says whether everything that matches was the sender's to purge.
+    /// Removes what matches an entry of a purge request; bindings under a prefix only if the cache may be scanned.
+    /// Says whether everything that matches was the sender's to purge.
     fn purge_entry(
         &mut self,
         interface: InterfaceId,
@@ -492,6 +494,7 @@ impl Engine {
         sender: IpAddr,
         cie: &Cie,
         protocol: IpAddr,
+        scan: bool,
     ) -> bool {
         let prefix = purged_prefix(cie, protocol);
         let mut all = true;
@@ -519,7 +522,7 @@ impl Engine {
         }
 
         // RFC 2332 5.2.5: every protocol address within the prefix. [rfc2332-5.2.5-prefix]
-        for id in self.bindings_within(interface, prefix) {
+        for id in self.bindings_within(interface, prefix, scan) {
             let Some(entry) = self.cache.get(id.key()) else { continue };
             // RFC 2332 5.2.5: an NBMA address narrows the scope. [rfc2332-5.2.5-nbma-narrows]
             let meant = cie.nbma.is_none_or(|n| entry.nbma == Some(n) || entry.claimed == Some(n));
@@ -535,9 +538,12 @@ impl Engine {
         all
     }
 
-    fn bindings_within(&self, interface: InterfaceId, prefix: IpNet) -> Vec<CacheId> {
+    fn bindings_within(&self, interface: InterfaceId, prefix: IpNet, scan: bool) -> Vec<CacheId> {
         if prefix == host(prefix.addr()) {
             return self.find_cache(interface, prefix.addr()).into_iter().collect();
+        }
+        if !scan {
+            return Vec::new();
         }
         let within =
             self.cache.iter().filter(|(_, e)| e.interface == interface && prefix.contains(&e.protocol));
