@@ -43,21 +43,42 @@ pub(crate) struct Program {
     pub(crate) path: PathBuf,
 }
 
-/// The programs that guests need: this one and, if asked for, nhrpd, built now.
-pub(crate) fn programs(with_nhrpd: bool) -> Result<Vec<Program>> {
+/// Where the nhrpd of guests comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nhrpd {
+    /// No guest runs it.
+    None,
+    /// It is built now.
+    Build,
+    /// [`build_tests`] has built it: its integration tests start it. Another build would only compile half of the
+    /// dependencies again, without the features that tests add.
+    OfTests,
+}
+
+/// The programs that guests need: this one and, if they run it, nhrpd.
+pub(crate) fn programs(nhrpd: Nhrpd) -> Result<Vec<Program>> {
     let lab = std::env::current_exe().context(|| "finding this program".to_owned())?;
-    let nhrpd = lab.with_file_name("nhrpd");
+    let path = lab.with_file_name("nhrpd");
     let mut programs = vec![Program { name: "lab", path: lab }];
-    if with_nhrpd {
-        let status = cargo()
-            .args(["build", "--quiet", "--package", "nhrpd"])
-            .status()
-            .context(|| "starting cargo".to_owned())?;
-        ensure!(status.success(), "cargo build -p nhrpd failed");
-        ensure!(nhrpd.is_file(), "cargo built no {}", nhrpd.display());
-        programs.push(Program { name: "nhrpd", path: nhrpd });
+    if nhrpd == Nhrpd::Build {
+        run_cargo(&["build", "--quiet", "--package", "nhrpd"])?;
+    }
+    if nhrpd != Nhrpd::None {
+        ensure!(path.is_file(), "cargo built no {}", path.display());
+        programs.push(Program { name: "nhrpd", path });
     }
     Ok(programs)
+}
+
+/// Builds what [`test_workspace`] runs.
+pub(crate) fn build_tests() -> Result<()> {
+    run_cargo(&["test", "--workspace", "--no-run"])
+}
+
+fn run_cargo(arguments: &[&str]) -> Result<()> {
+    let status = cargo().args(arguments).status().context(|| "starting cargo".to_owned())?;
+    ensure!(status.success(), "cargo {} failed", arguments.join(" "));
+    Ok(())
 }
 
 /// Runs `cargo test --workspace`, showing its output, and counts. Tests that need real FRR daemons or tshark find

@@ -109,8 +109,12 @@ pub(crate) fn batches(names: &[String], release: Option<Release>, mix: Option<&M
             }
         }
     }
-    // The virtual machine is slow, and must not be what everybody waits for at the end.
-    batches.sort_by_key(|batch| batch.backend.is_none());
+    // Nobody shall wait for a long boot at the end: the virtual machine, which is slow, comes first, then those with
+    // the most to do.
+    batches.sort_by_key(|batch| {
+        let work: Duration = batch.limits().unwrap_or_default().iter().sum();
+        (batch.backend.is_none(), std::cmp::Reverse(work))
+    });
     batches
 }
 

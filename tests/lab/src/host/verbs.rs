@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::boot::{BootDir, Console, boot, console_end};
-use super::build::{self, Program, Tally};
+use super::build::{self, Nhrpd, Program, Tally};
 use super::cache::Cache;
 use super::interrupt;
 use super::matrix::{Batch, batches};
@@ -31,9 +31,9 @@ const DEMO_LIMIT: Duration = Duration::from_secs(180);
 pub(crate) fn demo(backend: Option<Backend>, release: Release, mix: Mix) -> Result<()> {
     interrupt::watch()?;
     let cache = Cache::open()?;
-    let programs = build::programs(mix.uses_ours())?;
-    let machine = Machine::find(&cache, backend)?;
-    let tree = tree(&cache, release)?;
+    let (machine, mut trees, programs) =
+        while_fetching(&cache, backend, &[release], || build::programs(nhrpd_of(mix.uses_ours())))?;
+    let tree = trees.pop().ok_or_else(|| Failure::new("no tree was made"))?;
     let started = Instant::now();
     let plan = plan(&machine, &tree, release, Task::Demo(mix));
     let dir = BootDir::new(&programs, &plan)?;
@@ -64,7 +64,7 @@ pub(crate) fn shell(backend: Option<Backend>, release: Release, mix: Mix) -> Res
     ensure!(std::io::stdin().is_terminal(), "cargo lab shell needs a terminal");
     interrupt::watch()?;
     let cache = Cache::open()?;
-    let programs = build::programs(mix.uses_ours())?;
+    let programs = build::programs(nhrpd_of(mix.uses_ours()))?;
     let machine = Machine::find(&cache, backend)?;
     let tree = tree(&cache, release)?;
     let plan = plan(&machine, &tree, release, Task::Shell(mix));
@@ -107,14 +107,17 @@ pub(crate) fn test(
         return Err(Failure::new(format!("no scenario is named {}: see cargo lab list", names.join(", "))));
     }
     let cache = Cache::open()?;
-    let mut total = Tally::default();
-    if names.is_empty() {
-        let trees: Result<Vec<Tree>> = Release::ALL.iter().map(|release| tree(&cache, *release)).collect();
-        total += build::test_workspace(&trees?)?;
-    }
     let ours = batches.iter().flat_map(|batch| &batch.cases).any(|case| case.mix.uses_ours());
-    let programs = build::programs(ours)?;
-    let machine = Machine::find(&cache, backend)?;
+    let mut total = Tally::default();
+    let (machine, programs) = if names.is_empty() {
+        let (machine, trees, ()) = while_fetching(&cache, backend, &Release::ALL, build::build_tests)?;
+        total += build::test_workspace(&trees)?;
+        (machine, build::programs(Nhrpd::OfTests)?)
+    } else {
+        let (machine, _, programs) =
+            while_fetching(&cache, backend, &[], || build::programs(nhrpd_of(ours)))?;
+        (machine, programs)
+    };
     let queue = Mutex::new(VecDeque::from(batches));
     let tally = Mutex::new(Tally::default());
     std::thread::scope(|scope| {
@@ -136,6 +139,30 @@ pub(crate) fn test(
     println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
     let skips_fail = std::env::var("CI").is_ok_and(|value| value == "true");
     Ok(total.failed == 0 && (total.skipped == 0 || !skips_fail))
+}
+
+fn nhrpd_of(ours: bool) -> Nhrpd {
+    if ours { Nhrpd::Build } else { Nhrpd::None }
+}
+
+/// Finds the machine and makes the trees, mostly waiting for the network, while `build` uses the processors.
+fn while_fetching<T>(
+    cache: &Cache,
+    backend: Option<Backend>,
+    releases: &[Release],
+    build: impl FnOnce() -> Result<T>,
+) -> Result<(Machine, Vec<Tree>, T)> {
+    std::thread::scope(|scope| {
+        let fetching = scope.spawn(|| {
+            let machine = Machine::find(cache, backend)?;
+            let trees: Result<Vec<Tree>> = releases.iter().map(|release| tree(cache, *release)).collect();
+            Ok((machine, trees?))
+        });
+        let built = build();
+        let fetched = fetching.join().map_err(|_| Failure::new("making the trees panicked"))?;
+        let (machine, trees) = fetched?;
+        Ok((machine, trees, built?))
+    })
 }
 
 fn next(queue: &Mutex<VecDeque<Batch>>) -> Option<Batch> {
