@@ -46,6 +46,16 @@ impl Frr {
         }
     }
 
+    /// The process of nhrpd, if it was started.
+    pub(crate) fn nhrpd(&self) -> Option<&Process> {
+        self.nhrpd.as_ref()
+    }
+
+    /// The process of zebra, if it was started.
+    pub(crate) fn zebra(&self) -> Option<&Process> {
+        self.others.first()
+    }
+
     /// The node it runs on.
     pub(crate) fn node(&self) -> &Node {
         &self.node

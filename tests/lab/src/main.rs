@@ -3,6 +3,7 @@
 //! The same program is the driver on the developer's machine ([`host`]) and the runner inside the kernel
 //! under test ([`guest`]). Scenarios ([`scenarios`]) are Rust code over nodes, captures and the judge.
 
+mod bench;
 mod capture;
 mod crowd;
 mod dmvpn;
@@ -67,6 +68,11 @@ enum Verb {
     },
     /// List the scenarios
     List,
+    /// Measure this daemon beside FRR's and beside a responder that does nothing else
+    Bench {
+        #[command(subcommand)]
+        what: Benchmark,
+    },
     /// Fetch and make everything that the other verbs need
     Prepare(Options),
     /// Inside the kernel under test
@@ -75,6 +81,12 @@ enum Verb {
     /// Thousands of spokes, inside the kernel under test
     #[command(hide = true)]
     Crowd(crowd::Options),
+    /// Load that measures, inside the kernel under test
+    #[command(hide = true)]
+    Load(crowd::load::Options),
+    /// Answers and does nothing else, inside the kernel under test
+    #[command(hide = true)]
+    NullResponder,
     /// First process of the native back end
     #[command(hide = true)]
     NativeInit { tree: PathBuf, dir: PathBuf },
@@ -90,6 +102,24 @@ enum Verb {
         dir: PathBuf,
         #[arg(long)]
         terminal: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum Benchmark {
+    /// What registrations cost a hub
+    Hub {
+        #[command(flatten)]
+        bench: bench::Bench,
+        /// How to get a kernel (default: qemu, where a system call costs little)
+        #[arg(long, value_enum)]
+        backend: Option<BackendName>,
+        /// FRR release: 8.4, 10.3 or 10.7 (default: 10.3)
+        #[arg(long)]
+        frr: Option<Release>,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -113,13 +143,19 @@ enum BackendName {
     Qemu,
 }
 
+impl From<BackendName> for Backend {
+    fn from(name: BackendName) -> Self {
+        match name {
+            BackendName::Native => Self::Native,
+            BackendName::Uml => Self::Uml,
+            BackendName::Qemu => Self::Qemu,
+        }
+    }
+}
+
 impl Options {
     fn backend(&self) -> Option<Backend> {
-        self.backend.map(|name| match name {
-            BackendName::Native => Backend::Native,
-            BackendName::Uml => Backend::Uml,
-            BackendName::Qemu => Backend::Qemu,
-        })
+        self.backend.map(Backend::from)
     }
 
     fn release(&self) -> Release {
@@ -153,6 +189,11 @@ fn main() -> ExitCode {
             Ok(false) => return ExitCode::FAILURE,
             Err(failure) => Err(failure),
         },
+        Verb::Bench { what: Benchmark::Hub { bench, backend, frr, json } } => {
+            host::bench::hub(backend.map(Backend::from), frr.unwrap_or(Release::V10_3), &bench, json)
+        }
+        Verb::Load(options) => crowd::load::run(&options),
+        Verb::NullResponder => bench::null::run(),
         Verb::Guest => guest::run(),
         Verb::Crowd(options) => crowd::run(&options),
         Verb::NativeInit { tree, dir } => native::init(&tree, &dir),

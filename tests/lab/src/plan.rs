@@ -13,6 +13,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bench::Bench;
 use crate::mix::Mix;
 use crate::release::Release;
 
@@ -56,6 +57,8 @@ impl Backend {
 pub(crate) enum Task {
     /// Run these, one after the other.
     Cases(Vec<Case>),
+    /// Measure what registrations cost.
+    Bench(Bench),
     /// Show the first direct path to a newcomer.
     Demo(Mix),
     /// Keep the demo network and give prompts on its nodes.

@@ -173,6 +173,13 @@ impl Latencies {
     }
 }
 
+impl Latencies {
+    /// How many do not exceed a limit.
+    pub(crate) fn within(&self, limit: Duration) -> usize {
+        self.0.partition_point(|latency| *latency <= limit)
+    }
+}
+
 impl fmt::Display for Latencies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let milliseconds =

@@ -9,6 +9,7 @@
 mod attached;
 mod book;
 pub(crate) mod hub;
+pub(crate) mod load;
 mod pace;
 mod packet;
 mod spokes;

@@ -30,7 +30,7 @@ const NHRP: u16 = 0x2001;
 const IPV4: u16 = 0x0800;
 const ECHO_REQUEST: u8 = 8;
 const IPV4_HEADER: usize = 20;
-const TUNNEL_HEADER: usize = IPV4_HEADER + 8;
+pub(super) const TUNNEL_HEADER: usize = IPV4_HEADER + 8;
 
 /// What a crowd and its hub agree on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,6 +12,9 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
+use serde::Serialize;
+
+use crate::bench;
 use crate::failure::{Context, Result};
 use crate::net::be_patient;
 use crate::plan::{Case, GUEST_DIR, Outcome, Plan, Report, STORY, Task, results_file};
@@ -34,6 +37,21 @@ pub(crate) fn run() -> Result<()> {
                 }
                 let lab = lab.get_or_insert_with(|| Lab::new(plan.release, plan.backend, case.mix.clone()));
                 report(dir, &run_case(dir, lab, case))?;
+            }
+        }
+        Task::Bench(bench) => {
+            for (subject, run) in bench.samples() {
+                let id = format!("{subject}-{run}");
+                let started = Instant::now();
+                let sample = case_dir(dir, &id)
+                    .and_then(|out| bench::run(&out, plan.release, bench, subject, run))
+                    .and_then(|sample| add_line(&dir.join(bench::SAMPLES), &sample));
+                let outcome = match sample {
+                    Ok(()) => Outcome::Passed,
+                    Err(failure) => Outcome::Failed(failure.to_string()),
+                };
+                let seconds = started.elapsed().as_secs_f64();
+                report(dir, &Report { id, outcome, seconds, notes: Vec::new() })?;
             }
         }
         Task::Demo(mix) => {
@@ -79,14 +97,17 @@ fn case_dir(dir: &Path, id: &str) -> Result<std::path::PathBuf> {
 }
 
 fn report(dir: &Path, report: &Report) -> Result<()> {
-    let line = serde_json::to_string(report).context(|| "writing the result".to_owned())?;
-    let path = results_file(dir);
+    add_line(&results_file(dir), report)?;
+    println!("LAB-RESULT {} {:?}", report.id, report.outcome);
+    Ok(())
+}
+
+fn add_line(path: &Path, value: &impl Serialize) -> Result<()> {
+    let line = serde_json::to_string(value).context(|| "writing the result".to_owned())?;
     let mut file = OpenOptions::new()
         .create(true)
         .append(true)
-        .open(&path)
+        .open(path)
         .context(|| format!("opening {}", path.display()))?;
-    writeln!(file, "{line}").context(|| format!("writing {}", path.display()))?;
-    println!("LAB-RESULT {line}");
-    Ok(())
+    writeln!(file, "{line}").context(|| format!("writing {}", path.display()))
 }

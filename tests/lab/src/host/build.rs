@@ -81,6 +81,18 @@ fn run_cargo(arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Both programs as they are released, built now, whatever this one was built for.
+pub(crate) fn release_programs() -> Result<Vec<Program>> {
+    run_cargo(&["build", "--quiet", "--release", "--package", "nhrpd", "--package", "lab"])?;
+    let lab = std::env::current_exe().context(|| "finding this program".to_owned())?;
+    let target = lab.ancestors().nth(2).context(|| format!("{} has no target directory", lab.display()))?;
+    let programs = ["lab", "nhrpd"].map(|name| Program { name, path: target.join("release").join(name) });
+    for program in &programs {
+        ensure!(program.path.is_file(), "cargo built no {}", program.path.display());
+    }
+    Ok(programs.into())
+}
+
 /// Runs `cargo test --workspace`, showing its output, and counts. Tests that need real FRR daemons or tshark find
 /// them in `trees`.
 pub(crate) fn test_workspace(trees: &[Tree]) -> Result<Tally> {

@@ -1,5 +1,6 @@
 //! The half of the lab that runs on the developer's machine.
 
+pub(crate) mod bench;
 mod boot;
 mod build;
 mod cache;

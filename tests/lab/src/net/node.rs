@@ -135,6 +135,13 @@ impl Node {
         })?
     }
 
+    /// Reads a file as the node sees it. What the kernel tells about networks is below `/proc/thread-self`: a node is
+    /// a thread.
+    pub(crate) fn read_file(&self, path: &str) -> Result<String> {
+        let path = path.to_owned();
+        self.within(move || fs::read_to_string(&path).context(|| format!("reading {path}")))?
+    }
+
     /// Whether a path exists as the node sees it.
     pub(crate) fn exists(&self, path: &str) -> Result<bool> {
         let path = path.to_owned();

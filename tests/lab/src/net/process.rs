@@ -25,6 +25,11 @@ impl Process {
         Self { name, child, log }
     }
 
+    /// Its process id, the same in every node.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Where its standard output and standard error go.
     pub(crate) fn log(&self) -> &Path {
         &self.log

@@ -1,0 +1,177 @@
+//! One measurement: a subject, from nothing, through all parts of a run.
+//!
+//! Owns the order of the parts and what is read around each.
+//!
+//! 1. All spokes register for the first time, closed loop; then their routes are awaited; then memory is read.
+//! 2. All refresh, several times, closed loop.
+//! 3. As many new spokes register at a fixed rate, open loop.
+//! 4. A fifth as many more register and refresh, closed loop, while the kernel counts system calls. Counting costs
+//!    time, which is why nothing else is measured meanwhile.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::hub::Hub;
+use super::trace::Count;
+use super::{Bench, Sample, Subject, processor};
+use crate::failure::{Context, Result, ensure};
+use crate::release::Release;
+
+/// Refreshes of a run are at least as many.
+const REFRESHES: u32 = 20_000;
+
+/// Longest time for a load: a guest may do only some hundred a second.
+const SLOWEST_PER_S: u64 = 100;
+
+/// Longest time from the last answer until the routes are there.
+const ROUTES: Duration = Duration::from_secs(120);
+
+/// Measures one subject once. Logs go below `out`.
+pub(crate) fn run(out: &Path, release: Release, bench: &Bench, subject: Subject, run: u32) -> Result<Sample> {
+    neighbours_fit()?;
+    let hub = Hub::start(out, release, subject)?;
+    let mut measurement = Measurement { hub, bench, figures: BTreeMap::new() };
+    let few = (bench.peers / 5).max(1);
+    measurement.hub.wait_answering(bench.peers * 2 + few)?;
+    measurement.first(subject)?;
+    measurement.refresh()?;
+    measurement.open_loop()?;
+    let calls = measurement.system_calls(few)?;
+    Ok(Sample { subject, run, figures: measurement.figures, calls })
+}
+
+/// With default sysctls the kernel holds 1,024 neighbours that it may collect. FRR's are such, and the rest of its work
+/// could not be compared.
+fn neighbours_fit() -> Result<()> {
+    for name in ["gc_thresh1", "gc_thresh2", "gc_thresh3"] {
+        let path = format!("/proc/sys/net/ipv4/neigh/default/{name}");
+        if Path::new(&path).exists() {
+            fs::write(&path, "1000000").context(|| format!("writing {path}"))?;
+        }
+    }
+    Ok(())
+}
+
+struct Measurement<'a> {
+    hub: Hub,
+    bench: &'a Bench,
+    figures: BTreeMap<String, f64>,
+}
+
+impl Measurement<'_> {
+    fn set(&mut self, name: &str, value: f64) {
+        self.figures.insert(name.to_owned(), value);
+    }
+
+    fn add(&mut self, name: &str, value: f64) {
+        *self.figures.entry(name.to_owned()).or_default() += value;
+    }
+
+    fn limit(requests: u32) -> Duration {
+        Duration::from_secs(60 + u64::from(requests) / SLOWEST_PER_S)
+    }
+
+    fn closed(
+        &mut self,
+        name: &str,
+        spokes: u32,
+        first: u32,
+        rounds: u32,
+    ) -> Result<crate::crowd::load::Outcome> {
+        let options = [
+            format!("--spokes={spokes}"),
+            format!("--first={first}"),
+            format!("--rounds={rounds}"),
+            format!("--window={}", self.bench.window),
+        ];
+        let requests = spokes * rounds;
+        let outcome = self.hub.load(name, &options, Self::limit(requests))?;
+        ensure!(
+            outcome.registered == requests,
+            "{name}: {} of {requests} registrations confirmed: {outcome:?}",
+            outcome.registered
+        );
+        self.add("closed_lost", f64::from(outcome.lost));
+        Ok(outcome)
+    }
+
+    fn first(&mut self, subject: Subject) -> Result<()> {
+        let peers = self.bench.peers;
+        let count = f64::from(peers);
+        let memory = processor::resident(self.hub.process()?)?;
+        let (routes, wanted) = (self.hub.routes()?, usize::try_from(peers).unwrap_or(usize::MAX));
+        let (cpu, zebra) = self.cpu()?;
+        let outcome = self.closed("first", peers, 0, 1)?;
+        let answered = Instant::now();
+        if subject != Subject::Null {
+            loop {
+                let there = self.hub.routes()?.saturating_sub(routes);
+                if there >= wanted {
+                    break;
+                }
+                ensure!(answered.elapsed() < ROUTES, "{there} of {wanted} routes in the kernel");
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            self.set("routes_per_s", count / (outcome.seconds + answered.elapsed().as_secs_f64()));
+        }
+        let (cpu_after, zebra_after) = self.cpu()?;
+        self.set("first_per_s", count / outcome.seconds);
+        self.set("generator_share_first", outcome.cpu_seconds / outcome.seconds);
+        self.set("cpu_us_per_first", (cpu_after - cpu) * 1e6 / count);
+        if let (Some(before), Some(after)) = (zebra, zebra_after) {
+            self.set("zebra_cpu_us_per_first", (after - before) * 1e6 / count);
+        }
+        let memory_after = processor::resident(self.hub.process()?)?;
+        self.set("rss_bytes_per_peer", (memory_after - memory) / count);
+        Ok(())
+    }
+
+    fn refresh(&mut self) -> Result<()> {
+        let peers = self.bench.peers;
+        let rounds = REFRESHES.div_ceil(peers).max(2);
+        let count = f64::from(peers * rounds);
+        let (cpu, _) = self.cpu()?;
+        let outcome = self.closed("refresh", peers, 0, rounds)?;
+        let (cpu_after, _) = self.cpu()?;
+        self.set("refresh_per_s", count / outcome.seconds);
+        self.set("generator_share_refresh", outcome.cpu_seconds / outcome.seconds);
+        self.set("cpu_us_per_refresh", (cpu_after - cpu) * 1e6 / count);
+        Ok(())
+    }
+
+    fn open_loop(&mut self) -> Result<()> {
+        let Bench { peers, rate, .. } = *self.bench;
+        let options = [format!("--spokes={peers}"), format!("--first={peers}"), format!("--rate={rate}")];
+        let outcome = self.hub.load("open", &options, Self::limit(peers))?;
+        ensure!(outcome.refused == 0, "open: {} registrations refused", outcome.refused);
+        self.set("lost", f64::from(outcome.lost));
+        self.set("p99_ms", outcome.p99_ms);
+        self.set("generator_share_open", outcome.cpu_seconds / outcome.seconds);
+        Ok(())
+    }
+
+    /// Calls by name of new registrations and of refreshes, for each of them.
+    fn system_calls(&mut self, few: u32) -> Result<[BTreeMap<String, f64>; 2]> {
+        let mut calls = [BTreeMap::new(), BTreeMap::new()];
+        let first = self.bench.peers * 2;
+        for (calls, (name, rounds)) in calls.iter_mut().zip([("first", 1), ("refresh", 5)]) {
+            let Some(count) = Count::start()? else { break };
+            let threads = processor::threads(self.hub.process()?)?;
+            self.closed(&format!("counted-{name}"), few, first, rounds)?;
+            *calls = count.calls(&threads)?;
+            calls.values_mut().for_each(|calls| *calls /= f64::from(few * rounds));
+            let clock = calls.get("clock_gettime").copied().unwrap_or_default();
+            let all: f64 = calls.values().sum();
+            self.set(&format!("syscalls_per_{name}"), all - clock);
+            self.set(&format!("clock_gettime_per_{name}"), clock);
+        }
+        Ok(calls)
+    }
+
+    fn cpu(&self) -> Result<(f64, Option<f64>)> {
+        let zebra = self.hub.zebra().map(processor::seconds).transpose()?;
+        Ok((processor::seconds(self.hub.process()?)?, zebra))
+    }
+}

@@ -1,0 +1,81 @@
+//! `cargo lab bench`.
+//!
+//! Owns what is printed: progress to standard error, the result to standard output.
+
+use std::fs;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::boot::{BootDir, Console, boot};
+use super::build::release_programs;
+use super::cache::Cache;
+use super::probe::Machine;
+use super::tree::tree;
+use super::{interrupt, say};
+use crate::bench::{Bench, SAMPLES, Sample, Summary};
+use crate::failure::{Context, Failure, Result};
+use crate::plan::{Backend, Outcome, Plan, Task};
+use crate::release::Release;
+
+/// `cargo lab bench hub`. Programs are built as they are released.
+pub(crate) fn hub(backend: Option<Backend>, release: Release, bench: &Bench, as_json: bool) -> Result<()> {
+    interrupt::watch()?;
+    let cache = Cache::open()?;
+    let programs = release_programs()?;
+    // A system call of User-mode Linux costs more than the work of a daemon between two of them.
+    let machine = Machine::find(&cache, Some(backend.unwrap_or(Backend::Qemu)))?;
+    let tree = tree(&cache, release)?;
+    let plan = Plan {
+        release,
+        frr_version: tree.frr_version.clone(),
+        backend: machine.backend(),
+        task: Task::Bench(bench.clone()),
+    };
+    let dir = BootDir::new(&programs, &plan)?;
+    // Some registrations a second, and the start of everything.
+    let limit = Duration::from_secs(60 + u64::from(bench.peers) / 50);
+    let limits: Vec<Duration> = bench.samples().map(|_| limit).collect();
+    let total = limits.len();
+    let mut done = 0;
+    let mut problem = None;
+    let booted = boot(&machine, &tree, &dir, Console::Quiet, Some(&limits), |report| {
+        done += 1;
+        match report.outcome {
+            Outcome::Passed => {
+                say(&format!("{done} of {total}: {} in {:.0} s", report.id, report.seconds));
+            }
+            Outcome::Failed(reason) | Outcome::Skipped(reason) => {
+                problem.get_or_insert(format!("{}: {reason}", report.id));
+            }
+        }
+    });
+    let samples = fs::read_to_string(dir.path().join(SAMPLES)).unwrap_or_default();
+    if let Some(problem) = booted.err().map(|failure| failure.to_string()).or(problem) {
+        return Err(Failure::new(format!("{problem}\nlogs: {}", dir.keep().display())));
+    }
+    let samples: std::result::Result<Vec<Sample>, _> = samples.lines().map(serde_json::from_str).collect();
+    let samples = samples.context(|| "reading the samples".to_owned())?;
+    let summary = Summary::new(bench, &samples);
+    if as_json {
+        let environment = environment(&plan);
+        let text = serde_json::to_string_pretty(&summary.json(environment));
+        println!("{}", text.context(|| "writing the result".to_owned())?);
+    } else {
+        println!("{}", summary.table());
+    }
+    Ok(())
+}
+
+/// What may make two results incomparable.
+fn environment(plan: &Plan) -> Value {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split_whitespace().next().and_then(|word| word.parse::<f64>().ok());
+    let processors = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    json!({
+        "backend": plan.backend,
+        "frr": plan.frr_version,
+        "host_processors": processors,
+        "host_load_at_end": load,
+    })
+}
