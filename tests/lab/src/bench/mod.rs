@@ -107,6 +107,7 @@ pub(crate) struct Sample {
 pub(crate) const FIGURES: &[(&str, &str)] = &[
     ("first_per_s", "new registrations answered per second, closed loop"),
     ("routes_per_s", "new registrations whose routes are in the kernel, per second"),
+    ("all_routes_s", "from the first request until all routes are in the kernel, s"),
     ("refresh_per_s", "refreshes answered per second, closed loop"),
     ("p99_ms", "99th percentile of the time to an answer, open loop, ms"),
     ("lost", "new registrations without an answer in 3 s, open loop"),

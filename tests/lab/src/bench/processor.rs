@@ -3,8 +3,9 @@
 //! Owns the reading. Never decides when.
 
 use std::fs;
+use std::time::Duration;
 
-use crate::failure::{Context, Result};
+use crate::failure::{Context, Result, ensure};
 use crate::net::Process;
 
 /// Processor time of all threads so far, in seconds. The kernel charges a process also for the packets that it
@@ -14,10 +15,12 @@ pub(super) fn seconds(process: &Process) -> Result<f64> {
     for thread in threads(process)? {
         let path = format!("/proc/{}/task/{thread}/schedstat", process.id());
         // A thread may have ended meanwhile.
-        let text = fs::read_to_string(path).unwrap_or_default();
-        nanoseconds += text.split_whitespace().next().and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let word = text.split_whitespace().next().and_then(|word| word.parse::<u64>().ok());
+        nanoseconds += word.context(|| format!("{path} is {text:?}"))?;
     }
-    Ok(std::time::Duration::from_nanos(nanoseconds).as_secs_f64())
+    ensure!(nanoseconds > 0, "the kernel does not say what process {} has used", process.id());
+    Ok(Duration::from_nanos(nanoseconds).as_secs_f64())
 }
 
 /// Ids of all threads.

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use super::hub::Hub;
 use super::trace::Count;
 use super::{Bench, Sample, Subject, processor};
+use crate::crowd::load::{Outcome, uptime};
 use crate::failure::{Context, Result, ensure};
 use crate::release::Release;
 
@@ -73,13 +74,7 @@ impl Measurement<'_> {
         Duration::from_secs(60 + u64::from(requests) / SLOWEST_PER_S)
     }
 
-    fn closed(
-        &mut self,
-        name: &str,
-        spokes: u32,
-        first: u32,
-        rounds: u32,
-    ) -> Result<crate::crowd::load::Outcome> {
+    fn closed(&mut self, name: &str, spokes: u32, first: u32, rounds: u32) -> Result<Outcome> {
         let options = [
             format!("--spokes={spokes}"),
             format!("--first={first}"),
@@ -104,17 +99,10 @@ impl Measurement<'_> {
         let (routes, wanted) = (self.hub.routes()?, usize::try_from(peers).unwrap_or(usize::MAX));
         let (cpu, zebra) = self.cpu()?;
         let outcome = self.closed("first", peers, 0, 1)?;
-        let answered = Instant::now();
         if subject != Subject::Null {
-            loop {
-                let there = self.hub.routes()?.saturating_sub(routes);
-                if there >= wanted {
-                    break;
-                }
-                ensure!(answered.elapsed() < ROUTES, "{there} of {wanted} routes in the kernel");
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            self.set("routes_per_s", count / (outcome.seconds + answered.elapsed().as_secs_f64()));
+            let seconds = self.wait_for_routes(routes + wanted)? - outcome.began;
+            self.set("all_routes_s", seconds);
+            self.set("routes_per_s", count / seconds);
         }
         let (cpu_after, zebra_after) = self.cpu()?;
         self.set("first_per_s", count / outcome.seconds);
@@ -126,6 +114,21 @@ impl Measurement<'_> {
         let memory_after = processor::resident(self.hub.process()?)?;
         self.set("rss_bytes_per_peer", (memory_after - memory) / count);
         Ok(())
+    }
+
+    /// Returns when so many were in the kernel, by [`uptime`].
+    fn wait_for_routes(&self, wanted: usize) -> Result<f64> {
+        let answered = Instant::now();
+        loop {
+            let looked = Instant::now();
+            let there = self.hub.routes()?;
+            if there >= wanted {
+                return uptime();
+            }
+            ensure!(answered.elapsed() < ROUTES, "{there} of {wanted} routes in the kernel");
+            // To look costs the kernel the more, the more there are: most of the time is zebra's.
+            std::thread::sleep((looked.elapsed() * 4).max(Duration::from_millis(20)));
+        }
     }
 
     fn refresh(&mut self) -> Result<()> {

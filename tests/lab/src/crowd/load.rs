@@ -17,6 +17,7 @@ use nhrp_wire::checksum;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::{TimeSpec, TimeValLike};
+use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use socket2::{SockAddr, Socket};
 
@@ -79,6 +80,8 @@ pub(crate) struct Outcome {
     pub(crate) refused: u32,
     /// Requests without an answer in time. In a closed loop their spokes asked again.
     pub(crate) lost: u32,
+    /// When the first request left, by the clock that all processes share ([`uptime`]).
+    pub(crate) began: f64,
     /// From the first request to the last answer.
     pub(crate) seconds: f64,
     /// Half of the answers came within this time, in milliseconds.
@@ -125,7 +128,7 @@ struct Load {
 impl Load {
     fn closed_loop(&mut self, rounds: u32, window: usize) -> Result<Outcome> {
         let mut book = Book::new(self.cloud.spokes.count, window, LOST_AFTER);
-        let mut outcome = Outcome::default();
+        let mut outcome = Outcome { began: uptime()?, ..Outcome::default() };
         let cpu = cpu_seconds()?;
         self.started = Instant::now();
         for round in 1..=rounds {
@@ -158,6 +161,7 @@ impl Load {
         let mut book = Book::new(count, 0, Duration::MAX / 4);
         let due = |request: u32| Duration::from_secs_f64(f64::from(request) / f64::from(rate.max(1)));
         let cpu = cpu_seconds()?;
+        let began = uptime()?;
         self.started = Instant::now();
         let end = due(count) + LOST_AFTER;
         let mut asked = 0;
@@ -184,6 +188,7 @@ impl Load {
         let mut outcome = Outcome {
             registered: counts.registered,
             refused: counts.refused,
+            began,
             seconds: last_answer.as_secs_f64(),
             cpu_seconds: cpu_seconds()? - cpu,
             ..Outcome::default()
@@ -240,6 +245,12 @@ impl Outcome {
 
 fn queue_is_full(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(nix::libc::ENOBUFS)
+}
+
+/// Seconds since the boot, the same for every process.
+pub(crate) fn uptime() -> Result<f64> {
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).context(|| "reading the clock".to_owned())?;
+    Ok(Duration::from(time).as_secs_f64())
 }
 
 fn cpu_seconds() -> Result<f64> {

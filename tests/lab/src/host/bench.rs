@@ -39,11 +39,17 @@ pub(crate) fn hub(backend: Option<Backend>, release: Release, bench: &Bench, as_
     let total = limits.len();
     let mut done = 0;
     let mut problem = None;
+    let mut loads = Vec::new();
     let booted = boot(&machine, &tree, &dir, Console::Quiet, Some(&limits), |report| {
         done += 1;
+        loads.push(load());
         match report.outcome {
             Outcome::Passed => {
-                say(&format!("{done} of {total}: {} in {:.0} s", report.id, report.seconds));
+                let load = loads.last().copied().unwrap_or_default();
+                say(&format!(
+                    "{done} of {total}: {} in {:.0} s, host load {load}",
+                    report.id, report.seconds
+                ));
             }
             Outcome::Failed(reason) | Outcome::Skipped(reason) => {
                 problem.get_or_insert(format!("{}: {reason}", report.id));
@@ -58,7 +64,7 @@ pub(crate) fn hub(backend: Option<Backend>, release: Release, bench: &Bench, as_
     let samples = samples.context(|| "reading the samples".to_owned())?;
     let summary = Summary::new(bench, &samples);
     if as_json {
-        let environment = environment(&plan);
+        let environment = environment(&plan, &loads);
         let text = serde_json::to_string_pretty(&summary.json(environment));
         println!("{}", text.context(|| "writing the result".to_owned())?);
     } else {
@@ -67,15 +73,19 @@ pub(crate) fn hub(backend: Option<Backend>, release: Release, bench: &Bench, as_
     Ok(())
 }
 
+/// Processes that ran or wanted to, on average over a minute.
+fn load() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or_default()
+}
+
 /// What may make two results incomparable.
-fn environment(plan: &Plan) -> Value {
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split_whitespace().next().and_then(|word| word.parse::<f64>().ok());
+fn environment(plan: &Plan, loads: &[f64]) -> Value {
     let processors = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     json!({
         "backend": plan.backend,
         "frr": plan.frr_version,
         "host_processors": processors,
-        "host_load_at_end": load,
+        "host_load": loads,
     })
 }
