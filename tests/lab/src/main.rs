@@ -117,9 +117,8 @@ enum Benchmark {
         /// FRR release: 8.4, 10.3 or 10.7 (default: 10.3)
         #[arg(long)]
         frr: Option<Release>,
-        /// Print the result as JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        manner: host::bench::Manner,
     },
 }
 
@@ -189,8 +188,8 @@ fn main() -> ExitCode {
             Ok(false) => return ExitCode::FAILURE,
             Err(failure) => Err(failure),
         },
-        Verb::Bench { what: Benchmark::Hub { bench, backend, frr, json } } => {
-            host::bench::hub(backend.map(Backend::from), frr.unwrap_or(Release::V10_3), &bench, json)
+        Verb::Bench { what: Benchmark::Hub { bench, backend, frr, manner } } => {
+            host::bench::hub(backend.map(Backend::from), frr.unwrap_or(Release::V10_3), &bench, manner)
         }
         Verb::Load(options) => crowd::load::run(&options),
         Verb::NullResponder => bench::null::run(),

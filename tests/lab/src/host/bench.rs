@@ -5,10 +5,11 @@
 use std::fs;
 use std::time::Duration;
 
+use clap::Args;
 use serde_json::{Value, json};
 
 use super::boot::{BootDir, Console, boot};
-use super::build::release_programs;
+use super::build::{Nhrpd, programs, release_programs};
 use super::cache::Cache;
 use super::probe::Machine;
 use super::tree::tree;
@@ -18,11 +19,22 @@ use crate::failure::{Context, Failure, Result};
 use crate::plan::{Backend, Outcome, Plan, Task};
 use crate::release::Release;
 
-/// `cargo lab bench hub`. Programs are built as they are released.
-pub(crate) fn hub(backend: Option<Backend>, release: Release, bench: &Bench, as_json: bool) -> Result<()> {
+/// How `cargo lab bench hub` is done and told.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Manner {
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+    /// Use programs as the tests do, not as they are released: builds sooner, to try the benchmark itself
+    #[arg(long)]
+    test_build: bool,
+}
+
+/// `cargo lab bench hub`.
+pub(crate) fn hub(backend: Option<Backend>, release: Release, bench: &Bench, manner: Manner) -> Result<()> {
     interrupt::watch()?;
     let cache = Cache::open()?;
-    let programs = release_programs()?;
+    let programs = if manner.test_build { programs(Nhrpd::Build)? } else { release_programs()? };
     // A system call of User-mode Linux costs more than the work of a daemon between two of them.
     let machine = Machine::find(&cache, Some(backend.unwrap_or(Backend::Qemu)))?;
     let tree = tree(&cache, release)?;
@@ -63,8 +75,8 @@ pub(crate) fn hub(backend: Option<Backend>, release: Release, bench: &Bench, as_
     let samples: std::result::Result<Vec<Sample>, _> = samples.lines().map(serde_json::from_str).collect();
     let samples = samples.context(|| "reading the samples".to_owned())?;
     let summary = Summary::new(bench, &samples);
-    if as_json {
-        let environment = environment(&plan, &loads);
+    if manner.json {
+        let environment = environment(&plan, &loads, manner);
         let text = serde_json::to_string_pretty(&summary.json(environment));
         println!("{}", text.context(|| "writing the result".to_owned())?);
     } else {
@@ -80,10 +92,11 @@ fn load() -> f64 {
 }
 
 /// What may make two results incomparable.
-fn environment(plan: &Plan, loads: &[f64]) -> Value {
+fn environment(plan: &Plan, loads: &[f64], manner: Manner) -> Value {
     let processors = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     json!({
         "backend": plan.backend,
+        "build": if manner.test_build { "test" } else { "release" },
         "frr": plan.frr_version,
         "host_processors": processors,
         "host_load": loads,
