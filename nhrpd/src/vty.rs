@@ -124,6 +124,7 @@ impl Daemon {
             ("errors received", stats.errors_received),
             ("indications sent", stats.indications_sent),
             ("indications suppressed", stats.indications_suppressed),
+            ("indications passed over", stats.indications_passed_over),
             ("errors suppressed", stats.errors_suppressed),
             ("peers over the limit", stats.limit_cache),
             ("shortcuts over the limit", stats.limit_shortcuts),

@@ -8,7 +8,12 @@ use std::path::{Path, PathBuf};
 const TABLE: &str = include_str!("../../docs/rfc2332.md");
 
 /// Where code cites requirements.
-const SOURCES: [&str; 3] = ["nhrpd/crates/nhrp-engine/src", "nhrpd/crates/nhrp-wire/src", "nhrpd/src"];
+const SOURCES: [&str; 4] = [
+    "nhrpd/crates/nhrp-engine/src",
+    "nhrpd/crates/nhrp-wire/src",
+    "nhrpd/crates/nhrp-kernel/src",
+    "nhrpd/src",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -20,6 +25,8 @@ fn expand(short: &str) -> PathBuf {
     let folder = match folder {
         "engine" => "nhrpd/crates/nhrp-engine/src",
         "wire" => "nhrpd/crates/nhrp-wire/src",
+        "kernel" => "nhrpd/crates/nhrp-kernel/src",
+        "kernel-tests" => "nhrpd/crates/nhrp-kernel/tests",
         "wire-tests" => "nhrpd/crates/nhrp-wire/tests",
         "sim" => "tests/sim/tests",
         other => panic!("{short}: the table does not explain {other}/"),
@@ -29,6 +36,7 @@ fn expand(short: &str) -> PathBuf {
 
 struct Row {
     id: String,
+    section: String,
     state: String,
     code: String,
     test: String,
@@ -43,11 +51,12 @@ fn rows(table: &str) -> Vec<Row> {
     lines
         .map(|line| {
             let cells = cells(line);
-            let [id, _, _, _, state, code, test, reason] = &cells[..] else {
+            let [id, section, _, _, state, code, test, reason] = &cells[..] else {
                 panic!("eight columns: {line}")
             };
-            let [id, state, code, test, reason] = [id, state, code, test, reason].map(Clone::clone);
-            Row { id, state, code, test, reason }
+            let [id, section, state, code, test, reason] =
+                [id, section, state, code, test, reason].map(Clone::clone);
+            Row { id, section, state, code, test, reason }
         })
         .collect()
 }
@@ -87,6 +96,9 @@ fn faults(rows: &[Row], cited: &BTreeMap<String, Vec<PathBuf>>) -> Vec<String> {
         if !ids.insert(id.clone()) {
             faults.push(format!("{id}: twice in the table"));
         }
+        if id.split('-').nth(1) != Some(&row.section) {
+            faults.push(format!("{id}: in section {}", row.section));
+        }
         match row.state.as_str() {
             "met" | "partly" => {
                 let at = expand(&row.code);
@@ -95,7 +107,9 @@ fn faults(rows: &[Row], cited: &BTreeMap<String, Vec<PathBuf>>) -> Vec<String> {
                 }
                 let (file, test) = row.test.split_once("::").unwrap_or((&row.test, ""));
                 let text = fs::read_to_string(expand(file)).unwrap_or_default();
-                let there = text.lines().any(|line| line.trim_start().starts_with(&format!("fn {test}(")));
+                let there = text.lines().any(|line| {
+                    line.trim_start().trim_start_matches("async ").starts_with(&format!("fn {test}("))
+                });
                 if test.is_empty() || !there {
                     faults.push(format!("{id}: no test {}", row.test));
                 }
@@ -142,5 +156,8 @@ fn a_gap_is_seen() {
     assert_eq!(faults(&row("met", code, "sim/hostile.rs::no_such_test"), &cited).len(), 1);
     assert_eq!(faults(&row("not met", "", ""), &BTreeMap::new()).len(), 1, "no reason");
     assert_eq!(faults(&[], &cited).len(), 1, "cited, not in the table");
+    let mut elsewhere = row("met", code, test);
+    elsewhere[0].section = "5.2".to_owned();
+    assert_eq!(faults(&elsewhere, &cited).len(), 1, "another section than its id says");
     assert_eq!(citations("// RFC 2332 5.1. [rfc2332-5.1-hop-count] [other]").len(), 1);
 }

@@ -14,6 +14,7 @@ use slab::Slab;
 use crate::cache::CacheEntry;
 use crate::forward::target_of;
 use crate::ids::{CacheId, ContestId, InterfaceId, PurgeId, RegistrationId, ResolutionId, ShortcutId};
+use crate::indication::ip_addresses;
 use crate::interface::{Interface, afi_of};
 use crate::io::{ClearWhat, Input, Output};
 use crate::next_hop::NextHops;
@@ -277,17 +278,22 @@ impl Engine {
         // A server that asks for no password echoes the client's, which is what FRR's clients with one wait for.
         let echo =
             i.config.authentication.is_none() && matches!(packet.message, Message::RegistrationReply(_));
+        let is_password = |e: &Extension| matches!(e.body, ExtensionBody::Authentication { .. });
+        let place = packet.extensions.iter().position(is_password);
         if !echo {
-            let passwords = |e: &mut Extension| matches!(e.body, ExtensionBody::Authentication { .. });
-            for password in packet.extensions.extract_if(.., passwords) {
+            for password in packet.extensions.extract_if(.., |e| is_password(e)) {
                 self.buffers.keep_extension(password);
             }
         }
+        // RFC 2332 5.3.4 has it in requests and replies only. [rfc2332-5.3.4-requests-and-replies]
         if let Some((_, password)) = &i.config.authentication {
             let mut data = self.buffers.octets();
             data.extend_from_slice(password.as_bytes());
             let body = ExtensionBody::Authentication { reserved: 0, spi: CISCO_CLEAR_TEXT, data };
-            packet.extensions.push(Extension::compulsory(body));
+            // RFC 2332 5.3.4: it is renewed at each hop; 5.3: extensions stay in their order.
+            // [rfc2332-5.3.4-hop-by-hop] [rfc2332-5.3-order]
+            let place = place.unwrap_or(packet.extensions.len()).min(packet.extensions.len());
+            packet.extensions.insert(place, Extension::compulsory(body));
         }
         let mut octets = self.buffers.octets();
         if let Err(error) = packet.encode(&mut octets) {
@@ -357,7 +363,6 @@ impl Engine {
         if i.nbma.map(wire_family) != Some(packet.nbma_family) {
             return self.refuse(source, "NBMA addresses of another family than ours");
         }
-        // RFC 2332 5.3.4. [rfc2332-5.3.4-hop-by-hop]
         if !self.authentic(interface, &packet) {
             // RFC 2332 5.3.4. [rfc2332-5.3.4-failure]
             self.stats.authentication_failures += 1;
@@ -368,11 +373,14 @@ impl Engine {
             self.stats.loops_detected += 1;
             return;
         }
-        // A client that does not know its server's address registers with its own as destination.
-        let for_us = matches!(packet.message, Message::RegistrationRequest(_) | Message::PurgeRequest(_))
-            && packet.source_protocol == packet.destination_protocol;
-        let destination = if for_us { Destination::Local } else { self.classify(Some(interface), target) };
+        let destination = if is_for_whoever_gets_it(&packet) {
+            Destination::Local
+        } else {
+            self.classify(Some(interface), target)
+        };
         match destination {
+            // Towards the station itself, whatever we know about it: RFC 2332 2.2, 5.2.3, draft-detienne-dmvpn 4.4.
+            // [rfc2332-2.2-no-cached-answer] [dmvpn-4.4-intermediate-silent] [rfc2332-5.2.3-passed-on]
             Destination::Peer(next) => self.forward(interface, source, packet, octets, next),
             Destination::Unreachable => self.on_unreachable(interface, source, packet, octets),
             Destination::Local | Destination::OffNbma(_) => {
@@ -401,8 +409,8 @@ impl Engine {
             | Message::PurgeReply(exchange) => {
                 self.on_reply(interface, source, &packet, exchange);
             }
-            Message::TrafficIndication { packet: octets, .. } => {
-                self.on_traffic_indication(interface, octets);
+            Message::TrafficIndication { unused: code, packet: octets } => {
+                self.on_traffic_indication(interface, *code, octets);
             }
             Message::ErrorIndication { packet: octets, .. } => {
                 self.on_error_indication(interface, source, &packet, octets);
@@ -424,6 +432,21 @@ impl Engine {
             }
             _ => false,
         })
+    }
+}
+
+/// Whether a packet is for whoever gets it, whatever address it is for.
+fn is_for_whoever_gets_it(packet: &Packet) -> bool {
+    match &packet.message {
+        // A client that does not know its server's address has its own as destination.
+        Message::RegistrationRequest(_) | Message::PurgeRequest(_) => {
+            packet.source_protocol == packet.destination_protocol
+        }
+        // draft-detienne-dmvpn 5.1 has the destination of the data packet there, FRR's nhrpd its source.
+        // [dmvpn-5.1-destination]
+        Message::TrafficIndication { packet: octets, .. } => ip_addresses(octets)
+            .is_some_and(|(from, to)| from != to && packet.destination_protocol == Some(to)),
+        _ => false,
     }
 }
 

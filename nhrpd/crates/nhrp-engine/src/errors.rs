@@ -31,7 +31,7 @@ pub(crate) const HOP_COUNT_AT: u16 = 9;
 const EXTENSION_OFFSET_AT: usize = 14;
 
 /// What a code of an entry means, for people. FRR's nhrpd names another number "no binding" than the RFC.
-/// RFC 2332 5.2.0.1: the codes of an entry. [rfc2332-5.2.0.1-codes]
+/// RFC 2332 5.2.2, 5.2.4: the codes of an entry. [rfc2332-5.2.2-codes]
 pub(crate) fn refusal_words(code: CieCode) -> String {
     let words = match code {
         CieCode::Success => "accepted",
@@ -194,7 +194,8 @@ impl Engine {
         }
     }
 
-    /// Tells the sender of a packet why it was not handled.
+    /// Tells the sender of a packet why it was not handled; whoever calls does so once, and drops the packet.
+    /// RFC 2332 5.2.7. [rfc2332-5.2.7-one-error]
     /// RFC 2332 5.2.7: never about an error indication. [rfc2332-5.2.7-never-about-error]
     pub(crate) fn send_error(
         &mut self,

@@ -12,7 +12,8 @@ use crate::interface::afi_of;
 use crate::packets::station;
 
 impl Engine {
-    /// Sends a packet on to the peer behind which its target lies.
+    /// Sends a packet on to the peer behind which its target lies. Nothing is learned from it.
+    /// RFC 2332 5.2.0.1. [rfc2332-5.2.0.1-nothing-else-cached]
     pub(crate) fn forward(
         &mut self,
         interface: InterfaceId,
@@ -38,6 +39,7 @@ impl Engine {
             return self.send_error(interface, back, &packet, octets, ErrorCode::LoopDetected, 0);
         }
         let takes_part = Self::takes_part(&packet);
+        // RFC 2332 5.3.1: the address of this tunnel, here and as responder. [rfc2332-5.3.1-same-address]
         if !self.may_pass(interface, source, next, &packet, takes_part) {
             return;
         }

@@ -15,6 +15,8 @@ use crate::routing::Destination;
 
 /// Octets of a data packet that an indication carries: IP header, and some more for whoever reads captures.
 const INDICATED_OCTETS: usize = 128;
+/// The one code of an indication that there is: the packet was redirected.
+const REDIRECT: u32 = 0;
 /// One indication a second for the same pair of hosts: the sender needs that long to act on the first.
 const INDICATION_INTERVAL: Duration = Duration::from_secs(1);
 /// Pairs that are remembered for it.
@@ -39,7 +41,6 @@ pub(crate) fn ip_addresses(octets: &[u8]) -> Option<(IpAddr, IpAddr)> {
 
 impl Engine {
     /// A data packet went in and out of the NBMA network: its sender could have gone the direct way.
-    /// RFC 2332 6.4. [rfc2332-6.4-domino]
     pub(crate) fn on_flow(&mut self, ifindex: u32, octets: &[u8]) {
         let Some(interface) = self.interface_by_index(ifindex) else { return };
         let Some((from, to)) = ip_addresses(octets) else { return };
@@ -67,16 +68,16 @@ impl Engine {
             source_nbma_subaddress: Vec::new(),
             source_protocol: Some(own),
             destination_protocol: Some(from),
-            // draft-detienne-dmvpn 5.1. [dmvpn-5.1-format]
+            // draft-detienne-dmvpn 5.1, 4.3. [dmvpn-5.1-format] [dmvpn-4.3-octets]
             message: Message::TrafficIndication { unused: 0, packet: kept },
             extensions: Vec::new(),
         };
-        // draft-detienne-dmvpn indication. [dmvpn-indication-redirect]
+        // draft-detienne-dmvpn 4.3. [dmvpn-4.3-redirect] [dmvpn-4.3-same-tunnel]
         self.stats.indications_sent += 1;
         self.send(out, nbma, packet);
     }
 
-    // draft-detienne-dmvpn indication. [dmvpn-indication-rate]
+    // draft-detienne-dmvpn 4.3. [dmvpn-4.3-rate]
     fn indicated_lately(&mut self, nbma: IpAddr, to: IpAddr) -> bool {
         let now = self.now;
         let fresh = |at: &crate::Instant| now.since(*at) < INDICATION_INTERVAL;
@@ -99,13 +100,21 @@ impl Engine {
     }
 
     /// The hub says that what we sent could go directly.
-    /// draft-detienne-dmvpn resolution. [dmvpn-resolution-resolve]
-    pub(crate) fn on_traffic_indication(&mut self, interface: InterfaceId, octets: &[u8]) {
-        let Some((_, to)) = ip_addresses(octets) else { return };
+    /// draft-detienne-dmvpn 4.4. [dmvpn-4.4-resolve]
+    pub(crate) fn on_traffic_indication(&mut self, interface: InterfaceId, code: u32, octets: &[u8]) {
+        let Some((from, to)) = ip_addresses(octets) else { return };
         self.stats.indications_received += 1;
+        // What came out of the NBMA network and only passed here is for its ingress to ask about, not for everybody on
+        // its way. draft-detienne-dmvpn 4.3, RFC 2332 6.4. [dmvpn-4.3-intermediate] [rfc2332-6.4-domino]
+        let only_passed_here = matches!(self.classify(Some(interface), from), Destination::Peer(_));
+        // draft-detienne-dmvpn 5.1: there is one code yet. [dmvpn-5.1-code]
+        if code >> 16 != REDIRECT || only_passed_here {
+            self.stats.indications_passed_over += 1;
+            return;
+        }
         let shortcut =
             self.interfaces.get(interface.key()).is_some_and(|i| i.config.family(afi_of(to)).shortcut);
-        // RFC 2332 3. [rfc2332-3-routed-path]
+        // RFC 2332 2.2: the packet itself goes on along the routed path. [rfc2332-2.2-routed-path]
         if shortcut {
             self.resolve(to);
         }

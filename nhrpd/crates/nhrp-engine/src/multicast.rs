@@ -111,7 +111,9 @@ impl Engine {
         one_each(listed.iter().copied().chain(servers)).into()
     }
 
-    /// `map multicast ADDRESS` and `map multicast dynamic`.
+    /// `map multicast ADDRESS` and `map multicast dynamic`. Peers of shortcuts get none: no routing protocol shall
+    /// become neighbour over a shortcut.
+    /// draft-detienne-dmvpn 4.8. [dmvpn-4.8-no-adjacency]
     fn listed_receivers(&self, id: InterfaceId) -> Vec<IpAddr> {
         let Some(interface) = self.interfaces.get(id.key()) else { return Vec::new() };
         let targets = || FAMILIES.iter().flat_map(|afi| &interface.config.family(*afi).multicast);

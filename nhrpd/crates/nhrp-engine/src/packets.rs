@@ -14,6 +14,7 @@ pub(crate) fn empty_extension(body: ExtensionBody, compulsory: bool) -> Extensio
 }
 
 /// What FRR and Cisco put into every request: transit records and responder, to be filled on the way.
+/// RFC 2332 5.3.1, 5.3.2, 5.3.3. [rfc2332-5.3.1-asked-for]
 pub(crate) fn empty_request_extensions() -> Vec<Extension> {
     vec![
         empty_extension(ExtensionBody::ForwardTransitNhs(Vec::new()), true),
@@ -22,7 +23,8 @@ pub(crate) fn empty_request_extensions() -> Vec<Extension> {
     ]
 }
 
-/// An entry that names a station: in responder and transit records.
+/// An entry that names a station: in responder and transit records, without prefix length and code.
+/// RFC 2332 5.3.1, 5.3.2, 5.3.3. [rfc2332-5.3.1-prefix-zero]
 pub(crate) fn station(nbma: IpAddr, protocol: IpAddr, mtu: u16, holding_time: u16) -> Cie {
     Cie {
         code: CieCode::Success,

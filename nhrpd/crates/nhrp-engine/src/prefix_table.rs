@@ -63,6 +63,19 @@ impl<T> PrefixTable<T> {
         }
     }
 
+    /// What is at or below `prefix`; none if that is more than `most`.
+    pub(crate) fn few_within(&self, prefix: IpNet, most: usize) -> Option<Vec<(IpNet, &T)>> {
+        let few: Vec<_> = match prefix {
+            IpNet::V4(p) => {
+                self.v4.children(&p.trunc()).map(|(p, v)| (IpNet::V4(p), v)).take(most + 1).collect()
+            }
+            IpNet::V6(p) => {
+                self.v6.children(&p.trunc()).map(|(p, v)| (IpNet::V6(p), v)).take(most + 1).collect()
+            }
+        };
+        (few.len() <= most).then_some(few)
+    }
+
     /// Everything at or above `prefix`.
     pub(crate) fn covering(&self, prefix: IpNet) -> Vec<(IpNet, &T)> {
         match prefix {
@@ -83,6 +96,16 @@ impl<T> PrefixTable<T> {
 /// The host prefix of an address.
 pub(crate) fn host(address: IpAddr) -> IpNet {
     IpNet::from(address)
+}
+
+/// How many leading bits two addresses of a family share.
+pub(crate) fn shared_bits(a: IpAddr, b: IpAddr) -> u8 {
+    let differ = match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (u32::from(a) ^ u32::from(b)).leading_zeros(),
+        (IpAddr::V6(a), IpAddr::V6(b)) => (u128::from(a) ^ u128::from(b)).leading_zeros(),
+        _ => 0,
+    };
+    u8::try_from(differ).unwrap_or(u8::MAX)
 }
 
 /// `address/len`, with the bits behind `len` cleared and `len` bounded to the family's width.

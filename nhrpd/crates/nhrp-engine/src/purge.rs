@@ -1,4 +1,4 @@
-//! Purging (RFC 2332 sections 5.2.5, 5.2.6 and 6.2.2): those who were told something are told when it is over, and
+//! Purging (RFC 2332 sections 5.2.5, 5.2.6 and 6.2.1): those who were told something are told when it is over, and
 //! what others say is over goes.
 //!
 //! Owns the memory of who was told what, purge requests on their way, and who may purge what. Never decides that a
@@ -95,6 +95,7 @@ fn purged_prefix(cie: &Cie, protocol: IpAddr) -> IpNet {
 
 impl Engine {
     /// We have answered a requester about a prefix.
+    /// RFC 2332 6.2.1: who answers remembers, for a purge. [rfc2332-6.2.1-remember-requesters]
     pub(crate) fn remember_answer(
         &mut self,
         interface: InterfaceId,
@@ -231,7 +232,7 @@ impl Engine {
     }
 
     /// A route changed: what we answered about prefixes at or below it may lie elsewhere now.
-    /// RFC 2332 6.2.2: purges follow a change of topology at the egress. [rfc2332-6.2.2-topology-change]
+    /// RFC 2332 5.2.5: the egress point has changed. [rfc2332-5.2.5-egress-moved]
     pub(crate) fn revalidate_answers(&mut self, changed: IpNet) {
         if self.purging.count == 0 {
             return;
@@ -485,6 +486,8 @@ impl Engine {
         self.send(interface, source, request);
     }
 
+    /// RFC 2332 5.2.5: what matches goes. [rfc2332-5.2.5-discard]
+    ///
     /// Removes what matches an entry of a purge request; bindings under a prefix only if the cache may be scanned.
     /// Says whether everything that matches was the sender's to purge.
     fn purge_entry(

@@ -224,6 +224,7 @@ impl Engine {
         });
         let cie = Cie {
             code: CieCode::Success,
+            // RFC 2332 5.2.3. [rfc2332-5.2.3-u-bit-prefix]
             prefix_length: if no_unique { host_length } else { 0xFF },
             mtu,
             holding_time: self.holdtime(interface, afi),

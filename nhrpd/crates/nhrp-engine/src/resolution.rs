@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use nhrp_wire::{Cie, CieCode, ErrorCode, Exchange, Extension, ExtensionBody, Message, Packet, flags};
 
 use crate::Engine;
@@ -15,7 +17,7 @@ use crate::notice::Notice;
 use crate::packets::{
     empty_request_extensions, is_station, name_responder, nat_entries, station, wire_family,
 };
-use crate::prefix_table::{host, truncated};
+use crate::prefix_table::{host, shared_bits, truncated};
 use crate::routing::Destination;
 use crate::server::{MAX_CIES, REPLY_HOPS};
 use crate::time::Instant;
@@ -29,6 +31,9 @@ const QUIET: Duration = Duration::from_secs(5);
 const WAITS: [u64; 4] = [1, 2, 4, 7];
 /// Routes shorter than this are not handed out: a default route must not attract everybody's traffic (FRR).
 const SHORTEST_ANSWER: u8 = 8;
+
+/// More specific routes that are looked at to find the prefix of an answer; with more it is about the host alone.
+const ROUTES_LOOKED_AT: usize = 1024;
 
 /// A transit record that somebody filled: the packet's NBMA source is then a server, not the station itself.
 fn has_record(extensions: &[Extension], filled: impl Fn(&ExtensionBody) -> bool) -> bool {
@@ -57,6 +62,9 @@ impl Engine {
 
     /// The same for a next hop that the kernel wants on the interface `asker`.
     pub(crate) fn resolve_for(&mut self, target: IpAddr, asker: Option<InterfaceId>) {
+        // RFC 2332 2.2, 6.2.1: one question at a time, whatever number of packets asks for it.
+        // [rfc2332-2.2-not-every-packet] [rfc2332-6.2.1-incomplete]
+        // draft-detienne-dmvpn 4.4, 4.5: who has no way into the tunnel asks nobody. [dmvpn-4.4-rate]
         if self.resolving.contains_key(&target) || self.way_to(asker, target, 0).is_none() {
             return;
         }
@@ -94,7 +102,7 @@ impl Engine {
         let at = (self.now + Duration::from_secs(wait)).min(give_up);
         self.timers.arm(&mut resolution.timer, Timer::Resolution(id), at);
 
-        // RFC 2332 3. [rfc2332-3-serving-nhs]
+        // RFC 2332 3, draft-detienne-dmvpn 4.5. [rfc2332-3-serving-nhs] [dmvpn-4.5-next-hop-is-nhs]
         let Some(peer) = self.way_to(asker, target, attempt) else { return };
         let Some((interface, nbma)) = self.peer_address(peer) else { return };
         let afi = afi_of(target);
@@ -106,6 +114,7 @@ impl Engine {
             // RFC 2332 5.2.1. [rfc2332-5.2.1-u-bit-prefix]
             prefix_length: if no_unique { host(own).prefix_len() } else { 0xFF },
             mtu: self.advertised_mtu(interface),
+            // RFC 2332 5.2.1: it is not 0 because the S bit is set. [rfc2332-5.2.1-holding-if-stable]
             holding_time: self.holdtime(interface, afi),
             preference: 0,
             nbma: None,
@@ -118,6 +127,8 @@ impl Engine {
             nbma_family: wire_family(own_nbma),
             protocol_family: wire_family(target),
             hop_count: REPLY_HOPS,
+            // RFC 2332 5.2.5: after a purge only authoritative answers are wanted; always, here.
+            // [rfc2332-5.2.5-authoritative-after]
             flags: flags::RESOLUTION_SOURCE_IS_ROUTER
                 | flags::RESOLUTION_AUTHORITATIVE
                 | flags::RESOLUTION_SOURCE_STABLE
@@ -291,8 +302,9 @@ impl Engine {
     /// The prefix of a reply, narrowed to the route that the traffic takes today: a shortcut must not attract what goes
     /// elsewhere.
     /// RFC 2332 6.3. [rfc2332-6.3-prefix]
-    fn usable_prefix(&self, target: IpAddr, prefix_length: u8) -> ipnet::IpNet {
+    fn usable_prefix(&self, target: IpAddr, prefix_length: u8) -> IpNet {
         let full = host(target).prefix_len();
+        // RFC 2332 5.2.0.1: 0 says nothing. [rfc2332-5.2.0.1-prefix-zero]
         if prefix_length == 0 || prefix_length >= full {
             return host(target);
         }
@@ -301,7 +313,7 @@ impl Engine {
     }
 
     /// Somebody asks for an address that is ours or lies behind us.
-    /// draft-detienne-dmvpn resolution. [dmvpn-resolution-egress-answers]
+    /// draft-detienne-dmvpn 4.5 to 4.7. [dmvpn-4.5-egress] [dmvpn-4.7-prefix]
     pub(crate) fn on_resolution_request(
         &mut self,
         interface: InterfaceId,
@@ -327,7 +339,8 @@ impl Engine {
                 let code = CieCode::AdministrativelyProhibited;
                 return self.refuse_resolution(interface, source, request, code);
             }
-            Destination::OffNbma(route) => route.prefix_len(),
+            Destination::OffNbma(route) => self.length_to_answer(interface, target, route),
+            // draft-detienne-dmvpn 4.9: there may be nothing behind us. [dmvpn-4.9-no-lan]
             _ => host(target).prefix_len(),
         };
         // The answer goes the way that is known now, normally through the hub, not the one about to be learned.
@@ -343,29 +356,29 @@ impl Engine {
             |b| matches!(b, ExtensionBody::ForwardTransitNhs(r) if !r.is_empty()),
         );
         let via = if forwarded { None } else { Some(source) };
-        // RFC 2332 5.2.1: a request has one entry at most. [rfc2332-5.2.1-one-entry]
-        // RFC 2332 6.2.1: its sender is kept only with the S bit. [rfc2332-6.2.1-source-stable]
-        // draft-detienne-dmvpn resolution. [dmvpn-resolution-requester-learned]
+        // RFC 2332 5.2.1: a request has one entry at most; addresses in it are ignored: it is about the sender of the
+        // request, who is in the header. [rfc2332-5.2.1-one-entry] [rfc2332-5.2.1-other-fields]
+        // RFC 2332 6.2.1: that is kept only with the S bit. [rfc2332-6.2.1-source-stable]
+        // draft-detienne-dmvpn 4.6. [dmvpn-4.6-requester]
         let stable = request.flags & flags::RESOLUTION_SOURCE_STABLE != 0;
-        if let Some(cie) = exchange.cies.first().filter(|_| stable) {
-            let protocol = cie.protocol.unwrap_or(source_protocol);
-            let claimed = cie.nbma.unwrap_or(source_nbma);
-            if afi_of(protocol) == afi
-                && let Some((binding, _)) =
-                    self.learned(interface, via, protocol, claimed, cie, &request.extensions)
-            {
-                // Refused when we know the requester better already.
-                let _ = self.bind(interface, protocol, binding);
-            }
+        if let Some(cie) = exchange.cies.first().filter(|_| stable && afi_of(source_protocol) == afi)
+            && let Some((binding, _)) =
+                self.learned(interface, via, source_protocol, source_nbma, cie, &request.extensions)
+        {
+            // Refused when we know the requester better already.
+            let _ = self.bind(interface, source_protocol, binding);
         }
 
         let mtu = self.advertised_mtu(interface);
         let holdtime = self.holdtime(interface, afi);
+        // RFC 2332 5.2.2: one entry, about ourselves, with all of the holding time. [rfc2332-5.2.2-preferred-first]
+        // [rfc2332-5.2.2-holding-left]
         let mut answer = station(own_nbma, own, mtu, holdtime);
         answer.prefix_length = prefix_length;
         let own_nat = self.own_nat_extension(interface, own);
+        // RFC 2332 5.2.2, 5.3: what was in the request is in the reply, and nothing else; 5.3.2: we add ourselves to no
+        // record. [rfc2332-5.2.2-extensions] [rfc2332-5.3-only-asked] [rfc2332-5.3.2-responder-adds-nothing]
         let mut extensions = request.extensions;
-        extensions.retain(|e| !matches!(e.body, ExtensionBody::Authentication { .. }));
         for extension in &mut extensions {
             match &mut extension.body {
                 ExtensionBody::ResponderAddress(cies) => *cies = vec![station(own_nbma, own, mtu, holdtime)],
@@ -377,7 +390,8 @@ impl Engine {
             nbma_family: request.nbma_family,
             protocol_family: request.protocol_family,
             hop_count: REPLY_HOPS,
-            // RFC 2332 5.2.2: Q, U and S are the request's. [rfc2332-5.2.2-flags]
+            // RFC 2332 5.2.2: Q, U and S are the request's; A and D are ours. [rfc2332-5.2.2-flags]
+            // [rfc2332-5.2.2-stable]
             flags: (request.flags
                 & (flags::RESOLUTION_SOURCE_IS_ROUTER
                     | flags::RESOLUTION_UNIQUE
@@ -399,6 +413,24 @@ impl Engine {
         self.send(out, next_nbma, reply);
     }
 
+    /// Length of the prefix to answer with about a target behind `route`: as short as can be without covering a route
+    /// that does not end here.
+    /// RFC 2332 6.3. [rfc2332-6.3-no-route-within]
+    fn length_to_answer(&self, interface: InterfaceId, target: IpAddr, route: IpNet) -> u8 {
+        let Some(within) = self.routes.few_within(route, ROUTES_LOOKED_AT) else {
+            return host(target).prefix_len();
+        };
+        let elsewhere = within.into_iter().map(|(prefix, _)| prefix).filter(|prefix| {
+            !prefix.contains(&target)
+                && !matches!(
+                    self.classify(Some(interface), prefix.addr()),
+                    Destination::Local | Destination::OffNbma(_)
+                )
+        });
+        elsewhere
+            .fold(route.prefix_len(), |length, prefix| length.max(shared_bits(target, prefix.addr()) + 1))
+    }
+
     /// A negative reply, back to where the request came from: it knows the way to the requester.
     pub(crate) fn refuse_resolution(
         &mut self,
@@ -417,6 +449,7 @@ impl Engine {
         let (Some(own_nbma), Some(own)) = (i.nbma, i.family(afi).protocol) else { return };
         let me = station(own_nbma, own, self.advertised_mtu(interface), self.holdtime(interface, afi));
         name_responder(&mut request.extensions, &me);
+        // RFC 2332 5.2.2: one entry, in which only the code is set. [rfc2332-5.2.2-nak-form]
         let refusal =
             Exchange { request_id: exchange.request_id, cies: vec![Cie { code, ..Cie::default() }] };
         request.message = Message::ResolutionReply(refusal);

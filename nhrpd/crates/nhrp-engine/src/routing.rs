@@ -40,6 +40,7 @@ impl Engine {
 
     /// A peer's own address is known by its cache entry, whatever the routing table says: the host route that
     /// leads to it is this daemon's.
+    /// RFC 2332 3: what is for a client goes straight to it. [rfc2332-3-straight-to-client]
     pub(crate) fn installed_peer(&self, address: IpAddr) -> Option<CacheId> {
         self.nhrp_interfaces
             .iter()

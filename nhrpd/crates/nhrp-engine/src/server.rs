@@ -13,7 +13,8 @@ use crate::interface::afi_of;
 use crate::packets::{is_station, station};
 use crate::prefix_table::host;
 
-/// Hops that a reply may travel.
+/// Hops that a reply may travel: as many as a request.
+/// RFC 2332 5.1. [rfc2332-5.1-reply-hop-count]
 pub(crate) const REPLY_HOPS: u8 = 64;
 
 /// Entries of one request that are looked at; a packet of 90 would otherwise be 90 registrations.
@@ -83,6 +84,7 @@ impl Engine {
             source_nbma: Some(source_nbma),
             source_nbma_subaddress: request.source_nbma_subaddress,
             source_protocol: Some(source_protocol),
+            // RFC 2332 5.2.4 leaves it as it was. [rfc2332-5.2.4-form]
             destination_protocol: Some(own),
             message: Message::RegistrationReply(Exchange {
                 request_id: exchange.request_id,
@@ -90,6 +92,7 @@ impl Engine {
             }),
             extensions,
         };
+        // RFC 2332 5.2.4: straight to the client. [rfc2332-5.2.4-direct]
         self.send(interface, source, reply);
     }
 
@@ -102,7 +105,7 @@ impl Engine {
             return CieCode::AdministrativelyProhibited;
         }
         if cie.prefix_length != 0 && cie.prefix_length < host(protocol).prefix_len() {
-            // Only hosts register here.
+            // Only hosts register here, and the codes are FRR's. [rfc2332-5.2.3-prefixes]
             return if client.unique {
                 CieCode::AdministrativelyProhibited
             } else {

@@ -144,7 +144,7 @@ impl Engine {
         }
     }
 
-    // draft-detienne-dmvpn shortcut. [dmvpn-shortcut-route]
+    // draft-detienne-dmvpn 4.7. [dmvpn-4.7-routes]
     pub(crate) fn shortcut_route(&self, shortcut: &Shortcut) -> Option<Route> {
         if shortcut.prefix == host(shortcut.prefix.addr())
             && self.installed_peer(shortcut.prefix.addr()).is_some()
@@ -247,7 +247,7 @@ impl Engine {
             return self.remove_shortcut(id, reason);
         }
         if self.now >= shortcut.expires {
-            // draft-detienne-dmvpn shortcut. [dmvpn-shortcut-expiry]
+            // draft-detienne-dmvpn 4.6. [dmvpn-4.6-expiry]
             return self.remove_shortcut(id, "holding time is over");
         }
         let last_third = shortcut.expires - shortcut.holding / 3;
@@ -260,7 +260,7 @@ impl Engine {
             }
             return;
         }
-        // draft-detienne-dmvpn shortcut. [dmvpn-shortcut-renewal]
+        // draft-detienne-dmvpn 4.6. [dmvpn-4.6-renewal]
         shortcut.stage = Stage::Expiring;
         let at = shortcut.expires;
         self.timers.arm(&mut shortcut.timer, Timer::Shortcut(id), at);

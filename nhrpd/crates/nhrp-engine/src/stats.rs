@@ -54,6 +54,8 @@ pub struct Stats {
     pub indications_suppressed: u64,
     /// Traffic indications received.
     pub indications_received: u64,
+    /// Those not acted on: about a packet that came out of the NBMA network here, too, or of an unknown kind.
+    pub indications_passed_over: u64,
     /// Error indications sent.
     pub errors_sent: u64,
     /// Error indications not sent because of their rate.

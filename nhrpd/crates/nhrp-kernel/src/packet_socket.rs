@@ -18,6 +18,7 @@ use crate::mmsg::{self, BATCH, Slots};
 use crate::sockopt::{self, PacketStatistics};
 
 /// Ethertype of NHRP.
+/// draft-detienne-dmvpn 3: NHRP's own frames, not IP. [dmvpn-3-l2-frames]
 pub const ETHERTYPE_NHRP: u16 = 0x2001;
 
 /// Longest packet received: no tunnel that NHRP runs on carries more in one piece.

@@ -216,7 +216,7 @@ pub(crate) fn decode(octets: &[u8], buffers: &mut Buffers) -> Result<Packet, Dec
         let kind = DecodeErrorKind::BadChecksum { found: header.checksum, expected };
         return Err(DecodeError { field: field::CHKSUM, offset: 12, kind });
     }
-    // RFC 2332 5.1. [rfc2332-5.1-version-type]
+    // RFC 2332 5.2.7. [rfc2332-5.2.7-version-type]
     if header.version != VERSION {
         return Err(bad(field::OP_VERSION, 16, header.version));
     }
@@ -245,7 +245,7 @@ fn read_body(
     buffers: &mut Buffers,
 ) -> Result<Packet, DecodeError> {
     let nbma_length = checked_length(usize::from(header.nbma_type_length), nbma_family, field::SHTL, 18)?;
-    // RFC 2332 5.1. [rfc2332-5.1-subaddress]
+    // RFC 2332 5.1. [rfc2332-5.1-subaddress] [rfc2332-5.1-address-type]
     let subaddress_length = subaddress_length(header.subaddress_type_length, field::SSTL, 19)?;
     let source_length =
         checked_length(usize::from(header.source_length), protocol_family, field::SRC_PROTO_LEN, 20)?;

@@ -87,6 +87,7 @@ impl Packet {
             _ => length16(self.mandatory_end(), field::EXTOFF)?,
         };
         put16(out, self.nbma_family.afn());
+        // RFC 2332 5.1: the short form, and no long one. [rfc2332-5.1-short-form]
         put16(out, self.protocol_family.protocol_type());
         out.extend_from_slice(&[0; 5]); // ar$pro.snap
         out.push(self.hop_count);
@@ -135,6 +136,7 @@ impl Packet {
         }
         for Extension { compulsory, body } in &self.extensions {
             let kind = u16::from(body.extension_type());
+            // RFC 2332 5.3: the bit above is unused. [rfc2332-5.3-unused-bit]
             if kind == 0 || kind > EXTENSION_TYPE_BITS {
                 return Err(EncodeError { field: field::EXTENSION_TYPE });
             }
@@ -193,7 +195,8 @@ fn put_cie(
 ) -> Result<(), EncodeError> {
     out.push(u8::from(cie.code));
     out.push(cie.prefix_length);
-    put16(out, 0); // unused
+    // RFC 2332 5: 0, and not looked at by the reader. [rfc2332-5-unused]
+    put16(out, 0);
     put16(out, cie.mtu);
     put16(out, cie.holding_time);
     out.push(family_length(cie.nbma, nbma_family, nbma_field)?);
