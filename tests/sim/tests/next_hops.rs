@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use nhrp_engine::{Instant, Output};
+use nhrp_engine::{Instant, Notice, Output};
 use nhrp_wire::PacketType::{ResolutionReply, ResolutionRequest, TrafficIndication};
 use sim::shorthand::{ip, secs, triangle_of};
 use sim::{Network, NodeId, Router};
@@ -118,6 +118,11 @@ fn a_scan_of_the_tunnels_network_does_not_flood_the_server() {
     }
     assert_eq!(net.sent(two, ResolutionRequest, start).len(), 100);
     assert_eq!(net.node(two).engine.stats().limit_next_hops, 1900);
+    // 1,900 notices of one kind, of which the log writes few: no text names an address.
+    let notices = net.node(two).notices.iter().map(|(_, notice)| notice);
+    let limits: Vec<_> = notices.filter(|notice| matches!(notice, Notice::Limit { .. })).collect();
+    assert_eq!(limits.len(), 1900);
+    assert!(limits.iter().all(|notice| notice.kind().is_some() && notice.kind() == limits[0].kind()));
 }
 
 #[test]

@@ -217,6 +217,41 @@ fn a_purge_of_a_prefix_takes_every_binding_of_its_sender_in_it() {
     assert!(net.sent(hub, PurgeReply, start).is_empty());
 }
 
+/// The search through all bindings, which a packet may cause once in a while only, is for all entries of that packet.
+#[test]
+fn two_prefixes_in_one_packet_are_both_purged() {
+    let (mut net, hub, two, four) = direct();
+    let start = net.now();
+    net.add_route(four, "10.14.0.0/24", None, 3);
+    net.add_route(hub, "10.14.0.0/24", Some("10.255.0.4"), Router::TUNNEL);
+    net.trace(two, "10.2.0.5", "10.14.0.5");
+    net.run_for(secs(1));
+    assert_eq!(shortcuts(&net, two), 2);
+    let both = purge("172.16.0.4", "10.255.0.4", "10.255.0.2", &[("10.4.0.0", 24), ("10.14.0.0", 24)]);
+    inject(&mut net, two, "172.16.0.4", &both);
+    assert_eq!(shortcuts(&net, two), 0);
+    let replies = net.sent(two, PurgeReply, start);
+    assert_eq!(replies.len(), 1, "one reply for both");
+    assert_eq!(replies[0].packet().message.exchange(), both.message.exchange());
+    // Bindings: a station with an address in each of two prefixes.
+    for (own, id) in [("10.255.1.9", 1), ("10.255.2.9", 2)] {
+        let cie = Cie { prefix_length: 32, holding_time: 600, ..Cie::default() };
+        let message = Message::RegistrationRequest(Exchange { request_id: id, cies: vec![cie] });
+        inject(
+            &mut net,
+            hub,
+            "172.16.0.9",
+            &Packet::new(ip("172.16.0.9"), ip(own), ip("10.255.0.1"), 1, message),
+        );
+        assert!(knows(&net, hub, own));
+    }
+    let both = purge("172.16.0.9", "10.255.1.9", "10.255.0.1", &[("10.255.1.0", 24), ("10.255.2.0", 24)]);
+    inject(&mut net, hub, "172.16.0.9", &both);
+    assert!(!knows(&net, hub, "10.255.1.9") && !knows(&net, hub, "10.255.2.9"));
+    let replies = net.sent(hub, PurgeReply, start);
+    assert_eq!(replies.last().unwrap().packet().message.exchange(), both.message.exchange());
+}
+
 #[test]
 fn nothing_configured_is_purged() {
     let (mut net, _, two, _) = triangle();

@@ -67,6 +67,29 @@ fn a_withdrawn_route_takes_the_shortcut_of_the_same_prefix_although_a_summary_re
     assert_all_consistent(&net);
 }
 
+/// A second reason in the same instant does not cut short the time in which zebra hears that the route is an ordinary one.
+#[test]
+fn two_withdrawals_in_one_instant_leave_zebra_its_time() {
+    let (mut net, _, two) = network();
+    bgp_route(&mut net, two, "0.0.0.0/0", "10.255.0.1");
+    bgp_route(&mut net, two, "10.0.0.0/8", "10.255.0.1");
+    bgp_route(&mut net, two, "10.4.0.0/24", "10.255.0.1");
+    direct(&mut net, two, "10.4.0.5");
+    net.run_for(Duration::from_secs(2));
+    net.delete_route(two, "10.4.0.0/24");
+    net.delete_route(two, "10.0.0.0/8");
+    let routes = |net: &Network| -> Vec<bool> {
+        let lan = "10.4.0.0/24".parse().unwrap();
+        net.node(two).engine.routes().filter(|r| r.prefix == lan).map(|r| r.overrides).collect()
+    };
+    assert_eq!(routes(&net), [false], "still there, as an ordinary route");
+    net.run_for(ms(240));
+    assert_eq!(routes(&net), [false]);
+    net.run_for(ms(20));
+    assert!(routes(&net).is_empty() && shortcuts(&net, two).is_empty());
+    assert_all_consistent(&net);
+}
+
 #[test]
 fn a_new_answer_in_the_last_moment_keeps_the_shortcut() {
     let (mut net, _, two) = network();

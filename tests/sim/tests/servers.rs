@@ -269,6 +269,7 @@ fn a_better_line_takes_over_when_it_is_added_and_gives_way_when_it_is_removed() 
     assert_eq!(servers(&net, spoke), ["172.16.0.1"]);
     // A dead one takes nothing over.
     net.node_mut(five).online = false;
+    let since = net.now();
     net.configure(spoke, |c| c.ip.nhs.push(line.clone()));
     let mut without = 0;
     net.run_until(secs(200), |n| {
@@ -276,7 +277,10 @@ fn a_better_line_takes_over_when_it_is_added_and_gives_way_when_it_is_removed() 
         false
     });
     assert_eq!(without, 0);
-    assert!(!net.sent(one, RegistrationReply, Instant::ZERO).is_empty());
+    // The one that is there was asked all the time, and the dead one again and again.
+    let answered = net.sent(one, RegistrationReply, since).len();
+    assert!((9..=11).contains(&answered), "every 20 s: {answered}");
+    assert!(requests_to(&net, spoke, "172.16.0.5", since) > 5);
 }
 
 #[test]

@@ -25,9 +25,14 @@ fn registration(source: &str, protocols: &[&str], flag: u16, seconds: u16) -> Pa
 fn register(net: &mut Network, hub: NodeId, source: &str, packet: &Packet) -> Vec<(CieCode, u16)> {
     let mut octets = Vec::new();
     packet.encode(&mut octets).unwrap();
+    let before = net.wire.len();
     net.inject(hub, source, octets);
-    let replies = net.sent(hub, RegistrationReply, Instant::ZERO);
-    let reply = replies.iter().rev().find(|f| f.destination == ip(source)).unwrap().packet();
+    let answers: Vec<_> = net.wire[before..]
+        .iter()
+        .filter(|f| f.from == hub && f.kind() == RegistrationReply && f.destination == ip(source))
+        .collect();
+    assert_eq!(answers.len(), 1, "one answer to one request");
+    let reply = answers[0].packet();
     reply.message.exchange().unwrap().cies.iter().map(|c| (c.code, c.holding_time)).collect()
 }
 
@@ -58,7 +63,7 @@ fn a_station_that_is_there_keeps_its_address() {
     assert!(asked.iter().all(|f| f.packet().message.exchange().unwrap().cies.is_empty()));
     assert!(net.node(hub).notices.iter().any(|(_, n)| matches!(n, Notice::AddressContested { .. })));
     net.node(spoke).assert_consistent();
-    assert_eq!(net.node(spoke).engine.nhs_view(nhrp_config::Afi::Ip).len(), 1);
+    assert!(net.node(spoke).engine.nhs_view(nhrp_config::Afi::Ip)[0].registered);
     // Without the unique bit it is no better.
     let answer = register(&mut net, hub, "172.16.0.9", &registration("172.16.0.9", &["10.255.0.2"], 0, 600));
     assert_eq!(answer, [(CieCode::AlreadyRegistered, 0)]);

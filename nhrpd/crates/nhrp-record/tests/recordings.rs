@@ -7,10 +7,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as Clock};
 
-use nhrp_config::{Afi, InterfaceConfig, NhsConfig, NhsProtocol};
+use nhrp_config::{Afi, InterfaceConfig, MulticastTarget, NhsConfig, NhsProtocol};
 use nhrp_engine::{Engine, Input, Instant, Limits, Link, Output};
 use nhrp_record::{FORMAT, Recorder, ReplayError, Start, replay, update};
-use nhrp_wire::{ErrorCode, Exchange, Extension, Message, Packet};
+use nhrp_wire::{ErrorCode, Exchange, Extension, Message, Packet, checksum};
 
 const PASSWORD: &str = "hunter2!";
 const SEED: [u8; 32] = [5; 32];
@@ -37,7 +37,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 /// A spoke that registers with a password, is refused with an error that quotes its request, is answered, logs a data
-/// packet and is sent somebody else's password.
+/// packet, sends multicast and is sent somebody else's password.
 fn session(mut tell: impl FnMut(Instant, Input) -> Vec<Output>) {
     let mut config = InterfaceConfig::default();
     config.ip.network_id = 1;
@@ -45,6 +45,7 @@ fn session(mut tell: impl FnMut(Instant, Input) -> Vec<Output>) {
     config.authentication = Some((Afi::Ip, PASSWORD.to_owned()));
     let nhs = NhsConfig { protocol: NhsProtocol::Dynamic, nbma: "172.16.0.1".to_owned(), priority: 0 };
     config.ip.nhs.push(nhs);
+    config.ip.multicast = vec![MulticastTarget::Nbma(ip("172.16.0.77")), MulticastTarget::Nhs];
     let link = Link { ifindex: 10, name: "gre1".to_owned(), up: true, gre: true, mtu: 1476 };
     let address = "10.255.0.3/32".parse().unwrap();
     let mut now = Instant::ZERO;
@@ -93,10 +94,41 @@ fn session(mut tell: impl FnMut(Instant, Input) -> Vec<Output>) {
     let mut data = vec![0x45, 0, 0, 60, 0, 0, 0, 0, 63, 6, 0, 0, 10, 255, 0, 1, 10, 4, 0, 1];
     data.extend_from_slice(b"GET /private");
     tell(now, Input::Flow { ifindex: 10, octets: data });
+    for octets in multicast() {
+        let copies = tell(now, Input::Multicast { ifindex: 10, octets });
+        let receivers = copies.iter().find_map(|o| match o {
+            Output::Replicate { receivers, octets, .. } => {
+                assert!(octets.windows(6).any(|six| six == b"whisky"), "the copies carry the payload");
+                Some(receivers.to_vec())
+            }
+            _ => None,
+        });
+        assert_eq!(receivers.expect("copies"), [ip("172.16.0.1"), ip("172.16.0.77")]);
+    }
     for _ in 0..8 {
         now = now + Duration::from_secs(700);
         tell(now, Input::DeadlineReached);
     }
+}
+
+/// Packets for many, with a payload that is nobody's business: one of OSPF's, and one of UDP of which the kernel has left
+/// the checksum to the device.
+fn multicast() -> [Vec<u8>; 2] {
+    let header = |protocol: u8| {
+        let length = 20 + 16;
+        let mut header = vec![0x45, 0, 0, length, 0, 1, 0, 0, 1, protocol, 0, 0, 10, 255, 0, 3, 224, 0, 0, 9];
+        let sum = checksum::internet(&header).to_be_bytes();
+        header[10..12].copy_from_slice(&sum);
+        header
+    };
+    let mut ospf = header(89);
+    ospf.extend_from_slice(b"whisky whisky w!");
+    let mut udp = header(17);
+    let pseudo = [10, 255, 0, 3, 224, 0, 0, 9, 0, 17, 0, 16];
+    let partial = (!checksum::internet(&pseudo)).to_be_bytes();
+    udp.extend([2, 8, 2, 8, 0, 16, partial[0], partial[1]]);
+    udp.extend_from_slice(b"whisky!!");
+    [ospf, udp]
 }
 
 fn recorded() -> String {
@@ -122,13 +154,14 @@ fn hex(text: &str) -> String {
 #[test]
 fn what_was_recorded_plays_back_without_the_passwords() {
     let text = recorded();
-    for secret in [PASSWORD, "sesame99", "private"] {
+    for secret in [PASSWORD, "sesame99", "private", "whisky"] {
         assert!(!text.contains(secret) && !text.contains(&hex(secret)), "{secret} is in it");
         assert!(!text.contains(&hex(&secret[..4])), "a part of {secret} is in it");
     }
     let summary = replay(text.as_bytes()).unwrap();
     assert_eq!((summary.recordings, summary.cut), (1, 0));
-    assert!(summary.inputs >= 16 && summary.outputs >= 10, "{summary:?}");
+    assert_eq!(text.matches("\"Replicate\"").count(), 2);
+    assert!(summary.inputs >= 18 && summary.outputs >= 10, "{summary:?}");
     assert!(text.contains("\"Registered\"") && text.contains("authentication failure"), "{text}");
 }
 
