@@ -173,7 +173,7 @@ impl ZebraClient {
     pub async fn next(&mut self) -> Event {
         loop {
             self.flush();
-            if let Some(event) = self.poll_event() {
+            if let Some(event) = self.queued() {
                 return event;
             }
             match self.wait().await {
@@ -191,7 +191,8 @@ impl ZebraClient {
         }
     }
 
-    fn poll_event(&mut self) -> Option<Event> {
+    /// The next of the events that were read together with the last one, without a look at the socket.
+    pub fn queued(&mut self) -> Option<Event> {
         if let Some(event) = self.session.poll_event() {
             match event {
                 Event::Connected { .. } => {

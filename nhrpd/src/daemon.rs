@@ -1,6 +1,7 @@
 //! The event loop: one owner of the engine, merging everything that happens into its inputs and carrying out its
 //! outputs.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,6 +27,9 @@ use crate::zebra::{self, Reaction, ZebraSide};
 
 /// Commands that wait for the loop; more wait in their sessions.
 const VTY_QUEUE: usize = 64;
+/// Of zebra's events, which come by the thousand, as many are taken in one turn of the loop as of packets.
+const EVENTS_IN_A_ROW: usize = 64;
+
 /// How often the kernel's neighbour table is compared with what it should be, besides after lost events.
 const COMPARE_EVERY: Duration = Duration::from_secs(300);
 
@@ -215,10 +219,21 @@ impl Daemon {
             match woken {
                 Woken::Stop => break,
                 Woken::Packets(received) => self.on_packets(received, &batch),
-                Woken::Zebra(event) => self.on_zebra(event),
+                Woken::Zebra(event) => {
+                    self.on_zebra(event);
+                    for _ in 0..EVENTS_IN_A_ROW {
+                        let Some(event) = self.zebra.queued() else { break };
+                        self.on_zebra(event);
+                    }
+                }
                 Woken::Flows(received) => self.on_flows(received, &mut flows),
                 Woken::Multicast(happened) => self.on_multicast(happened),
-                Woken::Neighbour(event) => self.on_neighbour(event),
+                Woken::Neighbour(event) => {
+                    self.on_neighbour(event);
+                    while let Some(event) = self.sockets.neighbours.pending_event() {
+                        self.on_neighbour(Ok(event));
+                    }
+                }
                 Woken::Vty(request) => {
                     let reply = self.execute(request.command);
                     // The client may have hung up meanwhile.
@@ -259,7 +274,7 @@ impl Daemon {
                 "packet socket",
                 Level::Warning,
                 "kernel",
-                &format!("cannot receive NHRP packets: {error}"),
+                format_args!("cannot receive NHRP packets: {error}"),
             );
             return;
         }
@@ -275,7 +290,7 @@ impl Daemon {
 
     fn on_flows(&mut self, received: std::io::Result<()>, flows: &mut Vec<NflogPacket>) {
         if let Err(error) = received {
-            self.say("nflog", Level::Warning, "kernel", &format!("cannot receive from NFLOG: {error}"));
+            self.say("nflog", Level::Warning, "kernel", format_args!("cannot receive from NFLOG: {error}"));
         }
         let now = self.now();
         for flow in flows.drain(..) {
@@ -326,7 +341,7 @@ impl Daemon {
                     "neighbours",
                     Level::Warning,
                     "kernel",
-                    &format!("cannot watch neighbours: {error}"),
+                    format_args!("cannot watch neighbours: {error}"),
                 );
                 self.compare_now = true;
             }
@@ -524,11 +539,11 @@ impl Daemon {
             Topic::Interface => "interface",
             Topic::Route => "route",
         };
-        self.say(notice.kind().unwrap_or_default(), notice.level(), topic, &notice.to_string());
+        self.say(notice.kind().unwrap_or_default(), notice.level(), topic, notice);
     }
 
-    /// Logs; messages of the same non-empty kind not too often.
-    fn say(&mut self, kind: &str, level: Level, topic: &str, text: &str) {
+    /// Logs; messages of the same non-empty kind not too often. What nobody reads is not even formatted.
+    fn say(&mut self, kind: &str, level: Level, topic: &str, text: impl fmt::Display) {
         let mut left_out = 0;
         if !kind.is_empty() && level != Level::Debug {
             match self.rate.admit(kind) {

@@ -141,10 +141,12 @@ impl Neighbours {
     /// # Errors
     /// What the kernel says.
     pub fn open() -> io::Result<Self> {
+        let requests = Requests::open(netlink_sys::protocols::NETLINK_ROUTE)?;
         let events = NetlinkSocket::open(netlink_sys::protocols::NETLINK_ROUTE, 8 << 20)?;
+        events.ignore_changes_by(requests.socket())?;
         events.join(libc::RTNLGRP_NEIGH)?;
         Ok(Self {
-            requests: Requests::open(netlink_sys::protocols::NETLINK_ROUTE)?,
+            requests,
             dump_slots: Slots::new(4, DUMP_LEN),
             events: events.watch()?,
             event_slots: Slots::new(32, 2048),
@@ -272,14 +274,13 @@ impl Neighbours {
         }
     }
 
-    /// Waits for the next event of any interface. Cancel-safe.
+    /// Waits for the next event of any interface. What this very object writes is no event. Cancel-safe.
     ///
     /// # Errors
     /// What the kernel says. That it had to drop events is no error but [`NeighbourEvent::Overrun`].
     pub async fn next_event(&mut self) -> io::Result<NeighbourEvent> {
         loop {
-            if let Some(event) = self.pending.pop_front() {
-                self.counters.events += 1;
+            if let Some(event) = self.pending_event() {
                 return Ok(event);
             }
             let mut ready = self.events.readable().await?;
@@ -299,6 +300,13 @@ impl Neighbours {
                 self.pending.extend(Messages::of(&datagram).filter_map(|m| read(m.octets)));
             }
         }
+    }
+
+    /// The next of the events that came together with the last one, without a look at the socket.
+    pub fn pending_event(&mut self) -> Option<NeighbourEvent> {
+        let event = self.pending.pop_front()?;
+        self.counters.events += 1;
+        Some(event)
     }
 
     /// Totals since the sockets were opened.

@@ -9,6 +9,7 @@ use netlink_packet_core::{
     NLM_F_ACK, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NetlinkMessage, NetlinkSerializable,
 };
 use netlink_sys::{Socket, SocketAddr};
+use socket2::{SockFilter, SockRef};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -17,6 +18,9 @@ use crate::sockopt;
 
 /// Octets of a netlink header.
 const HEADER_LEN: usize = 16;
+
+/// Where `nlmsg_pid` is in it.
+const PORT_OFFSET: u32 = 12;
 
 /// An acknowledgement without the request it quotes, with room for the kernel's explanation.
 const ANSWER_LEN: usize = 1024;
@@ -55,6 +59,25 @@ impl NetlinkSocket {
     pub(crate) fn join(&self, group: u32) -> io::Result<()> {
         let group = libc::c_int::try_from(group).map_err(io::Error::other)?;
         sockopt::set(self.as_fd(), libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, &group)
+    }
+
+    /// Has the kernel keep from this socket what it tells everybody about changes that `other` asked for: it writes the
+    /// port of who asked into the header.
+    pub(crate) fn ignore_changes_by(&self, other: &Self) -> io::Result<()> {
+        let mut address = SocketAddr::new(0, 0);
+        other.socket.get_address(&mut address)?;
+        // What a filter loads it takes for network order; the header is in the host's.
+        let port = u32::from_be(address.port_number());
+        let instruction = |code: u32, jt, jf, k| {
+            u16::try_from(code).map(|code| SockFilter::new(code, jt, jf, k)).map_err(io::Error::other)
+        };
+        let filter = [
+            instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, PORT_OFFSET)?,
+            instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, port)?,
+            instruction(libc::BPF_RET | libc::BPF_K, 0, 0, 0)?,
+            instruction(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX)?,
+        ];
+        SockRef::from(self).attach_filter(&filter)
     }
 
     pub(crate) fn set_receive_buffer(&self, octets: usize) -> io::Result<()> {

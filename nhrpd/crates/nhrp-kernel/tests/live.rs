@@ -186,6 +186,23 @@ async fn neighbours_as_iproute2_sees_them() {
     let NeighbourEvent::Changed(first) = event else { panic!("{event:?}") };
     assert_eq!((first.address, first.protocol), (entries[0].protocol, PROTOCOL_NHRP));
 
+    let mut told = Vec::new();
+    while let Ok(event) = timeout(Duration::from_millis(100), table.next_event()).await {
+        told.push(event.unwrap());
+    }
+    let of_own =
+        |event: &&NeighbourEvent| matches!(event, NeighbourEvent::Changed(n) if n.protocol == PROTOCOL_NHRP);
+    assert_eq!(told.iter().find(of_own), None, "who writes is not told of it");
+    a.ip("neigh replace 10.1.0.7 lladdr 02:00:00:00:00:77 dev veth0 protocol 191");
+    let changed = timeout(WAIT, async {
+        loop {
+            if let NeighbourEvent::Changed(n) = table.next_event().await.unwrap() {
+                return n;
+            }
+        }
+    });
+    assert_eq!(changed.await.unwrap().address, entries[6].protocol, "of what others write it is");
+
     let dump = table.dump(&BTreeSet::from([ifindex])).await.unwrap();
     let own = dump.iter().filter(|n| n.protocol == PROTOCOL_NHRP).count();
     assert_eq!(own, 199);

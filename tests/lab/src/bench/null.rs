@@ -6,10 +6,14 @@
 use std::os::fd::AsRawFd;
 
 use nhrp_wire::checksum;
-use nix::sys::socket::{LinkAddr, MsgFlags, recvfrom, sendto};
+use nix::sys::socket::sockopt::RcvBufForce;
+use nix::sys::socket::{LinkAddr, MsgFlags, recvfrom, sendto, setsockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::failure::{Context, Result};
+
+/// Octets of packets that may wait: what it is late for is not to be lost.
+const BUFFER: usize = 8 << 20;
 
 /// NHRP on a GRE tunnel.
 const ETHERTYPE: u16 = 0x2001;
@@ -25,6 +29,7 @@ pub(crate) fn run() -> Result<()> {
     let protocol = Protocol::from(i32::from(ETHERTYPE.to_be()));
     let socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(protocol))
         .context(|| "opening a packet socket".to_owned())?;
+    setsockopt(&socket, RcvBufForce, &BUFFER).context(|| "making room for packets".to_owned())?;
     let mut buffer = vec![0; 2048];
     loop {
         let (length, sender) =

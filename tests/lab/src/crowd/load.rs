@@ -16,15 +16,17 @@ use clap::Args;
 use nhrp_wire::checksum;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::RcvBufForce;
 use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use socket2::{SockAddr, Socket};
 
 use super::book::Book;
-use super::open_socket;
 use super::packet::{Cloud, TUNNEL_HEADER};
 use super::spokes::Spokes;
+use super::{BUFFER, open_socket};
 use crate::failure::{Context, Result};
 
 /// An answer that takes longer counts as lost.
@@ -103,6 +105,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let socket = open_socket()?;
     let what = || "preparing the raw socket".to_owned();
     socket.set_nonblocking(true).context(what)?;
+    // Beyond the system's limit: a loss is to be the hub's.
+    setsockopt(&socket, RcvBufForce, &BUFFER).context(what)?;
     // Not connected: that would bind it to one address of the many that answers come to.
     let hub = SockAddr::from(SocketAddrV4::new(hub_nbma, 0));
     let mut load =

@@ -45,8 +45,8 @@ pub(crate) fn hub(backend: Option<Backend>, release: Release, bench: &Bench, man
         task: Task::Bench(bench.clone()),
     };
     let dir = BootDir::new(&programs, &plan)?;
-    // Some registrations a second, and the start of everything.
-    let limit = Duration::from_secs(60 + u64::from(bench.peers) / 50);
+    // Some registrations and routes a second, and the start of everything.
+    let limit = Duration::from_secs(120 + u64::from(bench.peers) / 10);
     let limits: Vec<Duration> = bench.samples().map(|_| limit).collect();
     let total = limits.len();
     let mut done = 0;
