@@ -153,6 +153,7 @@ impl Measurement<'_> {
         let outcome = self.hub.load("open", &options, Self::limit(peers))?;
         ensure!(outcome.refused == 0, "open: {} registrations refused", outcome.refused);
         self.set("lost", f64::from(outcome.lost));
+        self.set("late", f64::from(outcome.late));
         self.set("p99_ms", outcome.p99_ms);
         self.set("generator_share_open", outcome.cpu_seconds / outcome.seconds);
         Ok(())

@@ -29,7 +29,8 @@ use super::spokes::Spokes;
 use super::{BUFFER, open_socket};
 use crate::failure::{Context, Result};
 
-/// An answer that takes longer counts as lost.
+/// A spoke would ask again: in a closed loop an answer that takes longer is lost, in an open one late. If none at all
+/// comes for as long, what is missing is lost there, too.
 pub(crate) const LOST_AFTER: Duration = Duration::from_secs(3);
 
 /// Answers taken in a row before the next request leaves.
@@ -80,8 +81,10 @@ pub(crate) struct Outcome {
     pub(crate) registered: u32,
     /// Registrations that it refused.
     pub(crate) refused: u32,
-    /// Requests without an answer in time. In a closed loop their spokes asked again.
+    /// Requests without an answer; in a closed loop without one in time, and their spokes asked again.
     pub(crate) lost: u32,
+    /// Open loop: requests whose answer took longer than [`LOST_AFTER`].
+    pub(crate) late: u32,
     /// When the first request left, by the clock that all processes share ([`uptime`]).
     pub(crate) began: f64,
     /// From the first request to the last answer.
@@ -167,11 +170,12 @@ impl Load {
         let cpu = cpu_seconds()?;
         let began = uptime()?;
         self.started = Instant::now();
-        let end = due(count) + LOST_AFTER;
         let mut asked = 0;
         let mut last_answer = Duration::ZERO;
         while !book.is_complete() {
             let now = self.started.elapsed();
+            // As long as answers come the hub is late, and what it works off must not fall into the next measurement.
+            let end = due(count).max(last_answer) + LOST_AFTER;
             if now >= end {
                 break;
             }
@@ -197,8 +201,9 @@ impl Load {
             cpu_seconds: cpu_seconds()? - cpu,
             ..Outcome::default()
         };
-        let in_time = book.latencies().within(LOST_AFTER);
-        outcome.lost = count.saturating_sub(u32::try_from(in_time).unwrap_or(count));
+        outcome.lost = count.saturating_sub(counts.registered + counts.refused);
+        let in_time = u32::try_from(book.latencies().within(LOST_AFTER)).unwrap_or(count);
+        outcome.late = count.saturating_sub(outcome.lost + in_time);
         outcome.latencies(&book);
         Ok(outcome)
     }
