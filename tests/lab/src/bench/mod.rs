@@ -66,7 +66,7 @@ pub(crate) enum Subject {
 
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::Ours => "ours",
             Self::Frr => "frr",
             Self::Null => "null",
