@@ -286,6 +286,11 @@ impl Daemon {
             self.engine.handle(now, Input::Packet { ifindex, source, octets });
         }
         self.collect();
+        if batch.is_full()
+            && let Some(loss) = self.kernel.loss(&mut self.sockets)
+        {
+            self.say("packets lost", Level::Warning, "kernel", &loss);
+        }
     }
 
     fn on_flows(&mut self, received: std::io::Result<()>, flows: &mut Vec<NflogPacket>) {

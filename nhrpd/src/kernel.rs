@@ -80,6 +80,7 @@ pub(crate) struct KernelSide {
     /// Counters for `show`.
     pub(crate) send_failures: u64,
     pub(crate) neighbour_failures: u64,
+    pub(crate) packets_lost: u64,
 }
 
 fn entry_of(neighbour: &Neighbour) -> NeighbourEntry {
@@ -101,7 +102,21 @@ impl KernelSide {
             touched: BTreeSet::new(),
             send_failures: 0,
             neighbour_failures: 0,
+            packets_lost: 0,
         }
+    }
+
+    /// What to tell the operator about received packets that the kernel had no room for since the last time. A system
+    /// call: to be asked when packets come in full batches, for only then some are waiting.
+    pub(crate) fn loss(&mut self, sockets: &mut Sockets) -> Option<String> {
+        let lost = sockets.packets.counters().overflowed;
+        let new = lost - std::mem::replace(&mut self.packets_lost, lost);
+        (new > 0).then(|| {
+            format!(
+                "{new} NHRP packets were lost: more came than can be handled; their senders repeat them. See with tcpdump \
+                 who sends so many"
+            )
+        })
     }
 
     pub(crate) fn queue_packet(&mut self, ifindex: u32, destination: IpAddr, octets: Vec<u8>) {

@@ -16,6 +16,8 @@ use nhrp_zapi::{
 
 #[cfg(test)]
 mod replay;
+#[cfg(test)]
+mod tests;
 
 /// Seen on Linux 6.1: the kernel takes a neighbour entry with an address of 16 octets, and drops every packet that
 /// would need it; what sends on such a tunnel looks at the next hop's address instead, or at a route's encapsulation.
@@ -226,8 +228,13 @@ impl ZebraSide {
             }
             Nexthop::Reject => RouteNexthop::Blackhole,
         };
+        // Else zebra resolves the gateway by the route to the peer that was announced a moment before, and if that is not
+        // in the kernel yet, the route stays inactive. Of IPv4 gateways on an interface with a host prefix zebra finds
+        // out itself that they need no resolving.
+        let onlink = matches!(route.nexthop, Nexthop::Gateway { address: IpAddr::V6(_), .. });
         Request::RouteAdd(nhrp_zapi::Route {
             mtu: route.mtu,
+            onlink,
             fib_override: route.overrides,
             distance: self.distance,
             tag: self.tag,

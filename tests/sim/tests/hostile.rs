@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use nhrp_config::{Afi, MapTarget};
 use nhrp_engine::{Input, Instant, Limits, Notice};
-use nhrp_wire::PacketType::{ErrorIndication, RegistrationReply, ResolutionRequest, TrafficIndication};
+use nhrp_wire::PacketType::{
+    ErrorIndication, PurgeReply, RegistrationReply, ResolutionRequest, TrafficIndication,
+};
 use nhrp_wire::{Cie, CieCode, ErrorCode, Exchange, Extension, ExtensionBody, Message, Packet};
 use sim::shorthand::{ip, octets, secs, triangle};
 use sim::{Network, NodeId, Router};
@@ -150,6 +152,28 @@ fn a_flood_of_registrations_stops_at_the_limit_and_spares_the_known() {
     net.run_for(secs(600));
     assert_eq!(net.node(hub).engine.sizes()[0], 3, "the flood has expired");
     net.node(hub).assert_consistent();
+}
+
+#[test]
+fn of_far_too_many_entries_the_first_are_looked_at_and_the_sender_is_named() {
+    let (mut net, hub, _, _) = triangle();
+    let message = Message::RegistrationRequest(exchange(vec![lifetime(600); 90]));
+    let packet = Packet::new(ip("172.16.0.9"), ip("10.255.0.9"), ip("10.255.0.1"), 1, message);
+    net.inject(hub, "172.16.0.9", octets(&packet));
+    let reply = last_reply(&net, hub, RegistrationReply);
+    let codes: Vec<CieCode> = reply.message.exchange().unwrap().cies.iter().map(|c| c.code).collect();
+    assert!(codes[..16].iter().all(|code| *code == CieCode::Success));
+    assert!(codes.len() == 90 && codes[16..].iter().all(|code| *code == CieCode::InsufficientResources));
+    let entry = Cie { protocol: Some(ip("10.255.0.9")), prefix_length: 32, ..Cie::default() };
+    let message = Message::PurgeRequest(exchange(vec![entry; 90]));
+    let packet = Packet::new(ip("172.16.0.9"), ip("10.255.0.9"), ip("10.255.0.1"), 1, message);
+    net.inject(hub, "172.16.0.9", octets(&packet));
+    assert!(net.sent(hub, PurgeReply, Instant::ZERO).is_empty(), "it would stand for all of them");
+    let node = net.node(hub);
+    assert_eq!(node.engine.stats().limit_entries, 2);
+    let said =
+        |n: &Notice| n.to_string().contains("From 172.16.0.9: error: more than 16 entries in a packet");
+    assert_eq!(node.notices.iter().filter(|(_, n)| said(n)).count(), 2);
 }
 
 #[test]

@@ -126,6 +126,29 @@ fn a_renamed_link_keeps_its_addresses_and_loses_its_configuration() {
     net.node(hub).assert_consistent();
 }
 
+/// `ip tunnel change NAME local ADDRESS`: zebra says of it only that the link, which was up, is up.
+#[test]
+fn a_tunnel_that_gets_another_local_address_registers_from_there() {
+    let mut net = Network::new(1);
+    let hub = net.add_router(Router::hub(1));
+    let spoke = net.add_router(Router::spoke(2, 1));
+    net.run_for(Duration::from_secs(1));
+    let asked = |net: &Network| {
+        let others = net.node(spoke).others.iter();
+        others.filter(|(_, o)| matches!(o, Output::QueryGre { ifindex: Router::TUNNEL })).count()
+    };
+    let before = asked(&net);
+    net.input(spoke, link(Router::TUNNEL, "gre1", true, true));
+    assert_eq!(asked(&net), before + 1);
+    net.node_mut(spoke).tunnels[0].nbma = ip("172.16.9.9");
+    let local = Some(Ipv4Addr::new(172, 16, 9, 9));
+    net.input(spoke, Input::Gre { ifindex: Router::TUNNEL, local, link: Some(UNDERLAY) });
+    net.run_for(Duration::from_secs(10));
+    let neighbour = net.node(hub).fib.neighbours.get(&(Router::TUNNEL, ip("10.255.0.2"))).unwrap();
+    assert_eq!(neighbour.nbma, ip("172.16.9.9"));
+    net.node(hub).assert_consistent();
+}
+
 /// A hub with a second tunnel, gre2, of the given network-id, and a client on each.
 fn two_tunnels(network_id: u32) -> (Network, NodeId) {
     let mut net = Network::new(1);

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use nhrp_config::Afi;
-use nhrp_engine::{ClearWhat, Input, Instant};
+use nhrp_engine::{ClearWhat, Input, Instant, Notice};
 use nhrp_wire::PacketType::{PurgeReply, PurgeRequest};
 use nhrp_wire::{Cie, Exchange, Message, Packet, flags};
 use sim::shorthand::{ip, ms, secs, triangle};
@@ -356,6 +356,10 @@ fn the_memory_of_who_asked_is_bounded() {
     }
     let [waiting, told] = net.node(four).engine.purge_sizes();
     assert_eq!((waiting, told), (0, 512), "one prefix has so many holders at most");
+    assert!(net.node(four).engine.stats().limit_told > 0);
+    let said =
+        |n: &Notice| n.to_string().contains("limit reached, further ones learn of a change by their holding");
+    assert!(net.node(four).notices.iter().any(|(_, n)| said(n)));
     net.delete_route(four, "10.4.0.0/24");
     let [waiting, told] = net.node(four).engine.purge_sizes();
     assert!(waiting <= 1024 && told == 0, "{waiting} {told}");

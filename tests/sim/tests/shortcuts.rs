@@ -148,6 +148,21 @@ fn a_default_route_of_the_answerer_is_not_handed_out() {
 }
 
 #[test]
+fn clearing_the_shortcuts_of_one_family_leaves_the_other_alone() {
+    let (mut net, _, two, _) = triangle();
+    net.trace(two, "10.2.0.5", "10.4.0.5");
+    net.run_for(secs(1));
+    let (before, neighbours) = (shortcuts(&net, two), net.node(two).fib.neighbours.len());
+    assert_eq!(before.len(), 1);
+    net.input(two, Input::Clear(ClearWhat::Shortcuts(Afi::Ipv6)));
+    assert_eq!(shortcuts(&net, two), before);
+    assert_eq!(net.node(two).fib.neighbours.len(), neighbours);
+    net.input(two, Input::Clear(ClearWhat::Shortcuts(Afi::Ip)));
+    assert!(shortcuts(&net, two).is_empty());
+    assert!(net.node(two).fib.neighbours.len() < neighbours);
+}
+
+#[test]
 fn an_unused_shortcut_expires() {
     let (mut net, _, two, _) = triangle();
     net.trace(two, "10.2.0.5", "10.4.0.5");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nhrp_config::Uniqueness;
 use nhrp_engine::{Instant, Notice};
 use nhrp_wire::PacketType::{RegistrationReply, RegistrationRequest};
-use nhrp_wire::{Cie, CieCode, Exchange, Message, Packet, flags};
+use nhrp_wire::{Cie, CieCode, ErrorCode, Exchange, Message, Packet, flags};
 use sim::shorthand::{ip, nbma_of, secs};
 use sim::{Network, NodeId, Router};
 
@@ -82,6 +82,45 @@ fn a_spoke_whose_address_changed_is_back_within_seconds() {
     net.node(hub).assert_consistent();
     net.run_for(secs(60));
     assert_eq!(nbma_of(&net, hub, "10.255.0.2"), Some(ip("172.16.9.9")));
+    assert_eq!(net.node(hub).engine.pending_requests(), 0);
+}
+
+/// A station is at the address of a registration, but that one is not its own any more: it says so by the error that its
+/// kind of nhrpd has for it.
+#[test]
+fn a_station_that_says_that_it_is_not_the_owner_is_none() {
+    for code in [ErrorCode::ProtocolAddressUnreachable, ErrorCode::HopCountExceeded, ErrorCode::LoopDetected]
+    {
+        let (mut net, hub, spoke) = pair();
+        net.node_mut(spoke).online = false;
+        let newcomer = registration("172.16.0.9", &["10.255.0.2"], UNIQUE, 600);
+        let answer = register(&mut net, hub, "172.16.0.9", &newcomer);
+        assert_eq!(answer, [(CieCode::AlreadyRegistered, 0)]);
+        let asked = net.sent(hub, RegistrationRequest, Instant::ZERO)[0].octets.clone();
+        let message = Message::ErrorIndication { code, offset: 0, packet: asked };
+        let error = Packet::new(ip("172.16.0.2"), ip("10.255.0.66"), ip("10.255.0.1"), 1, message);
+        let mut octets = Vec::new();
+        error.encode(&mut octets).unwrap();
+        net.inject(hub, "172.16.0.2", octets);
+        let answer = register(&mut net, hub, "172.16.0.9", &newcomer);
+        assert_eq!(answer, [(CieCode::Success, 600)], "{code:?}");
+        assert_eq!(net.node(hub).engine.pending_requests(), 0);
+    }
+}
+
+#[test]
+fn contests_have_a_limit_that_is_said_and_counted() {
+    let (mut net, hub, _) = pair();
+    for n in 0..1100_u32 {
+        let own = format!("10.254.{}.{}", n / 250, n % 250 + 1);
+        register(&mut net, hub, "172.16.0.8", &registration("172.16.0.8", &[&own], UNIQUE, 600));
+        register(&mut net, hub, "172.16.0.9", &registration("172.16.0.9", &[&own], UNIQUE, 600));
+    }
+    let node = net.node(hub);
+    assert_eq!(node.engine.stats().limit_contests, 1100 - 1024);
+    let said = |n: &Notice| n.to_string().starts_with("1024 contested addresses: limit reached");
+    assert!(node.notices.iter().any(|(_, n)| said(n)));
+    net.run_for(secs(60));
     assert_eq!(net.node(hub).engine.pending_requests(), 0);
 }
 

@@ -405,12 +405,14 @@ impl Engine {
         ids.len()
     }
 
-    /// What resolutions taught, without what peers registered.
-    pub(crate) fn clear_resolved(&mut self) {
+    /// What resolutions taught about a family, without what peers registered. FRR forgets both families.
+    pub(crate) fn clear_resolved(&mut self, afi: Afi) {
         let ids: Vec<CacheId> = self
             .cache
             .iter()
-            .filter(|(_, e)| e.kind == CacheType::Dynamic && e.origin == Origin::Resolved)
+            .filter(|(_, e)| {
+                e.kind == CacheType::Dynamic && e.origin == Origin::Resolved && afi_of(e.protocol) == afi
+            })
             .map(|(key, _)| CacheId::from_key(key))
             .collect();
         for id in ids {

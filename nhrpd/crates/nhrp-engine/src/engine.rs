@@ -26,6 +26,7 @@ use crate::purge::Purging;
 use crate::registration::Registration;
 use crate::resolution::Resolution;
 use crate::routing::{Destination, RibEntry};
+use crate::server::MAX_CIES;
 use crate::shortcut::Shortcut;
 use crate::stats::Stats;
 use crate::time::Instant;
@@ -247,7 +248,7 @@ impl Engine {
             ClearWhat::Cache => self.clear_cache(),
             ClearWhat::Shortcuts(afi) => {
                 let count = self.clear_shortcuts(afi);
-                self.clear_resolved();
+                self.clear_resolved(afi);
                 count
             }
         };
@@ -323,6 +324,20 @@ impl Engine {
     pub(crate) fn refuse(&mut self, source: IpAddr, reason: &str) {
         self.stats.packets_refused += 1;
         let reason = reason.to_owned();
+        self.push(Output::Notice(Notice::PacketRefused { source, reason, malformed: false }));
+    }
+
+    /// A limit was met. `what` names it and says what to do, and is the same each time.
+    pub(crate) fn limit_met(&mut self, what: String) {
+        self.push(Output::Notice(Notice::Limit { what }));
+    }
+
+    /// A packet has more entries than are looked at.
+    pub(crate) fn too_many_entries(&mut self, source: IpAddr) {
+        self.stats.limit_entries += 1;
+        let reason = format!(
+            "more than {MAX_CIES} entries in a packet: limit reached; let the sender put fewer into one"
+        );
         self.push(Output::Notice(Notice::PacketRefused { source, reason, malformed: false }));
     }
 

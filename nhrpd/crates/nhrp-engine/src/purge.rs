@@ -150,18 +150,26 @@ impl Engine {
         self.forget_purges(holder.1, prefix);
         let room = self.purging.count < MAX_TOLD;
         let until = self.now + holding;
-        if self.purging.told.get(prefix).is_none() {
-            if !room {
-                return;
-            }
+        if room && self.purging.told.get(prefix).is_none() {
             self.purging.told.insert(prefix, BTreeMap::new());
         }
-        let Some(holders) = self.purging.told.get_mut(prefix) else { return };
-        if let Some(told) = holders.get_mut(&holder) {
-            *told = Told { until: told.until.max(until), by_us };
-        } else if room && holders.len() < MAX_HOLDERS {
-            holders.insert(holder, Told { until, by_us });
-            self.purging.count += 1;
+        let holders = self.purging.told.get_mut(prefix);
+        match holders {
+            Some(holders) if holders.contains_key(&holder) => {
+                let known = holders.entry(holder).or_insert(Told { until, by_us });
+                *known = Told { until: known.until.max(until), by_us };
+            }
+            Some(holders) if room && holders.len() < MAX_HOLDERS => {
+                holders.insert(holder, Told { until, by_us });
+                self.purging.count += 1;
+            }
+            _ => {
+                self.stats.limit_told += 1;
+                self.limit_met(format!(
+                    "{MAX_TOLD} requesters, {MAX_HOLDERS} of one prefix: limit reached, further ones learn of a change by \
+                     their holding time; see with tcpdump who asks for so many addresses"
+                ));
+            }
         }
     }
 
@@ -306,7 +314,15 @@ impl Engine {
             return;
         }
         let running = i.family(afi_of(own)).running;
-        let reply = running && !self.purging.leaving && self.purging.waiting.len() < MAX_WAITING;
+        let room = self.purging.waiting.len() < MAX_WAITING;
+        if !room {
+            self.stats.limit_purges += 1;
+            self.limit_met(format!(
+                "{MAX_WAITING} purge requests without a reply: limit reached, further ones ask for none; who misses one \
+                 learns of it by the holding time"
+            ));
+        }
+        let reply = running && !self.purging.leaving && room;
         // RFC 2332 5.2.5: code, MTU, preference and holding time are zero. [rfc2332-5.2.5-cie]
         let cie = Cie { prefix_length: prefix.prefix_len(), protocol: Some(prefix.addr()), ..Cie::default() };
         let id = PurgeId::from_key(self.purging.waiting.vacant_key());
@@ -449,7 +465,7 @@ impl Engine {
         if scan {
             self.purging.scanned = Some(self.now);
         }
-        let mut entitled = exchange.cies.len() <= MAX_CIES;
+        let mut entitled = true;
         for cie in entries() {
             // RFC 2332 5.2.5: the client protocol address must be there. [rfc2332-5.2.5-client-address]
             let Some(protocol) = cie.protocol.filter(|p| afi_of(*p) == afi) else {
@@ -463,6 +479,9 @@ impl Engine {
         }
         if wide && !scan {
             return; // Not all is looked through: the sender repeats what is not answered.
+        }
+        if exchange.cies.len() > MAX_CIES {
+            return self.too_many_entries(source); // Without an answer, which would stand for all of them.
         }
         self.stats.purges_served += 1;
         // RFC 2332 5.2.5: without the N bit it is answered, whether or not something matched.

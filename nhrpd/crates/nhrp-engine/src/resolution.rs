@@ -225,6 +225,9 @@ impl Engine {
             |b| matches!(b, ExtensionBody::ReverseTransitNhs(r) if !r.is_empty()),
         );
         let via = if forwarded { None } else { Some(source) };
+        if exchange.cies.len() > MAX_CIES {
+            self.too_many_entries(source);
+        }
         // RFC 2332 5.2.2: of several entries that with the highest preference counts. [rfc2332-5.2.2-several]
         let mut entries: Vec<&Cie> = exchange.cies.iter().take(MAX_CIES).collect();
         entries.sort_by_key(|c| std::cmp::Reverse(c.preference));

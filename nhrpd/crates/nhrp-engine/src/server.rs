@@ -41,6 +41,9 @@ impl Engine {
         let unique = request.flags & flags::REGISTRATION_UNIQUE != 0;
         let behind_nat = source != source_nbma;
         let own_holdtime = self.holdtime(interface, afi);
+        if exchange.cies.len() > MAX_CIES {
+            self.too_many_entries(source);
+        }
         // RFC 2332 5.2.3: several entries, each with its own answer; with the U bit only one. [rfc2332-5.2.3-entries]
         for (index, cie) in exchange.cies.iter_mut().enumerate() {
             cie.code = if index >= MAX_CIES {

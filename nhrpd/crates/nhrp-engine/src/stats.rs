@@ -101,6 +101,14 @@ pub struct Stats {
     pub limit_next_hops: u64,
     /// Shortcuts not made because there are too many.
     pub limit_shortcuts: u64,
+    /// Packets with more entries than are looked at.
+    pub limit_entries: u64,
+    /// Conflicts about an address in which nobody was asked, because too many are under way.
+    pub limit_contests: u64,
+    /// Purge requests that asked for no reply, because too many wait for one.
+    pub limit_purges: u64,
+    /// Requesters that will not be told of a change, because too many are to be already.
+    pub limit_told: u64,
 }
 
 impl Stats {

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use nhrp_config::Uniqueness;
-use nhrp_wire::{Exchange, Message, Packet};
+use nhrp_wire::{ErrorCode, Exchange, Message, Packet};
 use slab::Slab;
 
 use crate::Engine;
@@ -99,8 +99,15 @@ impl Engine {
 
     fn ask_holder(&mut self, interface: InterfaceId, protocol: IpAddr, holder: IpAddr, newcomer: IpAddr) {
         let same = |c: &Contest| c.interface == interface && c.protocol == protocol && c.holder == holder;
-        if self.contests.len() >= MAX_CONTESTS || self.contests.iter().any(|(_, c)| same(c)) {
+        if self.contests.iter().any(|(_, c)| same(c)) {
             return;
+        }
+        if self.contests.len() >= MAX_CONTESTS {
+            self.stats.limit_contests += 1;
+            return self.limit_met(format!(
+                "{MAX_CONTESTS} contested addresses: limit reached, registered stations keep theirs; see with tcpdump who \
+                 registers so many"
+            ));
         }
         let outcome = "refused while the former one is asked whether it is still there";
         self.note_contest(interface, protocol, holder, newcomer, outcome);
@@ -126,15 +133,7 @@ impl Engine {
             return self.end_contest(id);
         }
         if contest.attempt == ATTEMPTS {
-            let (interface, protocol, holder) = (contest.interface, contest.protocol, contest.holder);
-            self.end_contest(id);
-            if let Some(entry) = self.find_cache(interface, protocol)
-                && let Some(entry) = self.cache.get_mut(entry.key())
-                && entry.nbma == Some(holder)
-            {
-                entry.unique = false;
-            }
-            return;
+            return self.lose_contest(id);
         }
         contest.attempt += 1;
         self.timers.arm(&mut contest.timer, Timer::Contest(id), self.now + WAIT);
@@ -147,6 +146,32 @@ impl Engine {
             Packet { protocol_family: wire_family(own), ..Packet::new(own_nbma, own, protocol, 1, message) };
         self.stats.holders_asked += 1;
         self.send(interface, holder, packet);
+    }
+
+    /// Nobody is at the former address who says that the overlay address is his.
+    fn lose_contest(&mut self, id: ContestId) {
+        let Some(contest) = self.contests.get(id.key()) else { return };
+        let (interface, protocol, holder) = (contest.interface, contest.protocol, contest.holder);
+        self.end_contest(id);
+        if let Some(entry) = self.find_cache(interface, protocol)
+            && let Some(entry) = self.cache.get_mut(entry.key())
+            && entry.nbma == Some(holder)
+        {
+            entry.unique = false;
+        }
+    }
+
+    /// A station answers by an error. Those of one that looks for the way to the address, since it is not its own, say that
+    /// it is not the owner; one about anything else, such as the password, does not.
+    pub(crate) fn on_contest_error(&mut self, id: ContestId, source: IpAddr, code: ErrorCode) {
+        let elsewhere =
+            [ErrorCode::ProtocolAddressUnreachable, ErrorCode::HopCountExceeded, ErrorCode::LoopDetected];
+        let asked = self.contests.get(id.key()).is_some_and(|c| c.holder == source && !c.answered);
+        if asked && elsewhere.contains(&code) {
+            self.lose_contest(id);
+        } else {
+            self.on_contest_reply(id, source);
+        }
     }
 
     /// The registered station says something: it is still there, whatever it says.

@@ -78,6 +78,12 @@ impl RecvBatch {
         Self { slots: Slots::new(BATCH, SLOT_LEN) }
     }
 
+    /// Whether the last [`PacketSocket::recv`] may have left packets in the kernel's queue.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        !self.slots.took_all()
+    }
+
     /// The packets of the last [`PacketSocket::recv`].
     pub fn packets(&self) -> impl Iterator<Item = ReceivedPacket<'_>> {
         self.slots.datagrams().filter_map(|datagram| judge(&datagram).ok())
