@@ -29,6 +29,7 @@ fn expand(short: &str) -> PathBuf {
         "kernel-tests" => "nhrpd/crates/nhrp-kernel/tests",
         "wire-tests" => "nhrpd/crates/nhrp-wire/tests",
         "sim" => "tests/sim/tests",
+        "lab" => "tests/lab/src/scenarios",
         other => panic!("{short}: the table does not explain {other}/"),
     };
     root().join(folder).join(rest)
@@ -105,13 +106,15 @@ fn faults(rows: &[Row], cited: &BTreeMap<String, Vec<PathBuf>>) -> Vec<String> {
                 if !cited.get(id).is_some_and(|places| places.contains(&at)) {
                     faults.push(format!("{id}: not cited in {}", row.code));
                 }
-                let (file, test) = row.test.split_once("::").unwrap_or((&row.test, ""));
-                let text = fs::read_to_string(expand(file)).unwrap_or_default();
-                let there = text.lines().any(|line| {
-                    line.trim_start().trim_start_matches("async ").starts_with(&format!("fn {test}("))
-                });
-                if test.is_empty() || !there {
-                    faults.push(format!("{id}: no test {}", row.test));
+                for named in row.test.split(", ").map(|test| test.trim_matches('`')) {
+                    let (file, test) = named.split_once("::").unwrap_or((named, ""));
+                    let text = fs::read_to_string(expand(file)).unwrap_or_default();
+                    let there = text.lines().any(|line| {
+                        line.trim_start().trim_start_matches("async ").starts_with(&format!("fn {test}("))
+                    });
+                    if test.is_empty() || !there {
+                        faults.push(format!("{id}: no test {named}"));
+                    }
                 }
                 if row.state == "partly" && row.reason.is_empty() {
                     faults.push(format!("{id}: met in part, and no word why"));
@@ -154,6 +157,8 @@ fn a_gap_is_seen() {
     assert_eq!(faults(&row("met", code, test), &BTreeMap::new()).len(), 1, "not cited");
     assert_eq!(faults(&row("met", "engine/purge.rs", test), &cited).len(), 1, "cited elsewhere");
     assert_eq!(faults(&row("met", code, "sim/hostile.rs::no_such_test"), &cited).len(), 1);
+    let second = format!("{test}`, `lab/refusals.rs::no_such_step");
+    assert_eq!(faults(&row("met", code, &second), &cited).len(), 1, "of two tests one is missing");
     assert_eq!(faults(&row("not met", "", ""), &BTreeMap::new()).len(), 1, "no reason");
     assert_eq!(faults(&[], &cited).len(), 1, "cited, not in the table");
     let mut elsewhere = row("met", code, test);

@@ -320,6 +320,30 @@ impl Dmvpn {
         judge(wire.file())
     }
 
+    /// When the packets were captured so far that match a filter, in seconds since the epoch. Far quicker than
+    /// [`wire`](Self::wire), which judges: for waiting.
+    pub(crate) fn captured(&self, filter: &str) -> Result<Vec<f64>> {
+        let file = self.wire_file()?.to_string_lossy().into_owned();
+        let output = self.node("inet")?.run(&["tcpdump", "-n", "-q", "-tt", "-r", &file, filter])?;
+        // A packet that is being written is cut short, and tcpdump says so; the rest counts.
+        Ok(output.stdout.lines().filter_map(|line| line.split(' ').next()?.parse().ok()).collect())
+    }
+
+    /// Waits until so many packets that match the filter were captured since then.
+    pub(crate) fn wait_captured(
+        &self,
+        what: &str,
+        filter: &str,
+        since: f64,
+        count: usize,
+        timeout: Duration,
+    ) -> Result<()> {
+        wait_until(&format!("{count} times {what} on the wire"), timeout, || match self.captured(filter) {
+            Ok(times) if times.iter().filter(|time| **time >= since).count() >= count => Ok(()),
+            other => Err(format!("{other:?} since {since}")),
+        })
+    }
+
     /// Time from the start of a spoke's nhrpd to the first registration reply that reached its side of
     /// the transport network.
     pub(crate) fn time_to_register(&mut self, spoke: &str, wire: &Verdict) -> Result<Duration> {
@@ -379,6 +403,17 @@ fn parallel<T: Send>(items: &mut [T], work: impl Fn(&mut T) -> Result<()> + Sync
             thread.join().map_err(|_| crate::failure::Failure::new("a thread of the lab panicked"))?
         })
     })
+}
+
+/// Now, by the clock of the captures.
+pub(crate) fn now() -> Result<f64> {
+    seconds(SystemTime::now())
+}
+
+/// A filter for [`Dmvpn::captured`]: NHRP packets of a type number from one address to another. In the IPv4 packet the
+/// GRE header is at 20, its key's end and the NHRP packet at 28; its type is 17 octets further.
+pub(crate) fn nhrp_filter(kind: u8, from: Ipv4Addr, to: Ipv4Addr) -> String {
+    format!("src host {from} and dst host {to} and ip[22:2] = 0x2001 and ip[45] = {kind}")
 }
 
 fn seconds(time: SystemTime) -> Result<f64> {

@@ -18,6 +18,7 @@ mod overlay_multicast;
 mod plan;
 mod release;
 mod scenarios;
+mod stranger;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,12 +49,13 @@ enum Verb {
         /// Part of a scenario's line, such as `shortcut`, `FRR 8.4` or `hub=ours`
         names: Vec<String>,
     },
-    /// Run what takes long for a given time: fuzz targets and simulated networks
+    /// Run what takes long: fuzz targets and simulated networks for a given time, then scenarios in every mix
     Soak {
-        /// Minutes for all of it together
+        /// Minutes for fuzz targets and simulation together
         #[arg(long, default_value_t = 10)]
         minutes: u64,
-        /// Of decode, engine, roundtrip, vty, zapi, turmoil; by default all
+        /// Of decode, engine, roundtrip, vty, zapi, turmoil, and the scenarios that `test` runs in few mixes or in small
+        /// (`purge`, `hostile_traffic_whole` …); by default all
         names: Vec<String>,
     },
     /// The demo network left running, with a prompt on each node
@@ -87,6 +89,9 @@ enum Verb {
     /// Answers and does nothing else, inside the kernel under test
     #[command(hide = true)]
     NullResponder,
+    /// Somebody in the transport network who means no good, inside the kernel under test
+    #[command(hide = true)]
+    Stranger(stranger::Options),
     /// First process of the native back end
     #[command(hide = true)]
     NativeInit { tree: PathBuf, dir: PathBuf },
@@ -176,7 +181,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Verb::Test { options, names } => {
-            match verbs::test(options.backend(), options.frr, options.nhrpd.as_ref(), &names) {
+            match verbs::test(options.backend(), options.frr, options.nhrpd.as_ref(), &names, false) {
                 Ok(true) => Ok(()),
                 Ok(false) => return ExitCode::FAILURE,
                 Err(failure) => Err(failure),
@@ -195,6 +200,7 @@ fn main() -> ExitCode {
         Verb::NullResponder => bench::null::run(),
         Verb::Guest => guest::run(),
         Verb::Crowd(options) => crowd::run(&options),
+        Verb::Stranger(options) => stranger::run(&options),
         Verb::NativeInit { tree, dir } => native::init(&tree, &dir),
         Verb::QemuInit(parts) => qemu::init(&parts),
         Verb::UmlInit { cage, kernel, tree, dir, terminal } => {

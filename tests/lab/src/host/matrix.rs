@@ -42,7 +42,14 @@ fn interop() -> Vec<Mix> {
 
 /// The cases whose label contains any of `names` (all if there are none), restricted to a release and a
 /// mix if given. Those of one release and mix share a boot, and so can share a network.
-pub(crate) fn batches(names: &[String], release: Option<Release>, mix: Option<&Mix>) -> Vec<Batch> {
+///
+/// `whole` is the run that has time: every release and mix of what else is picked.
+pub(crate) fn batches(
+    names: &[String],
+    release: Option<Release>,
+    mix: Option<&Mix>,
+    whole: bool,
+) -> Vec<Batch> {
     let releases = release.map_or_else(|| Release::ALL.to_vec(), |release| vec![release]);
     let mixes = mix.map_or_else(interop, |mix| vec![mix.clone()]);
     let hub_alone = |at: Release, of: &Mix| {
@@ -74,6 +81,14 @@ pub(crate) fn batches(names: &[String], release: Option<Release>, mix: Option<&M
         let ours = ["s1", "s2"].iter().any(|spoke| of.of(spoke) == Kind::Ours);
         ours && (asked || once.contains(&(at, of.clone())))
     };
+    let picked = |at: Release, of: &Mix, ours: &[&str], first: &[(Release, &str)]| {
+        let can = ours.iter().all(|node| of.of(node) == Kind::Ours);
+        let asked = whole || release_asked || mix_asked;
+        can && (asked
+            || first
+                .iter()
+                .any(|(release, mix)| *release == at && mix.parse::<Mix>().is_ok_and(|mix| mix == *of)))
+    };
     let mut batches = Vec::new();
     for mix in &mixes {
         for release in &releases {
@@ -88,6 +103,11 @@ pub(crate) fn batches(names: &[String], release: Option<Release>, mix: Option<&M
                 Mixes::OurSpoke => our_spoke(*release, mix),
                 Mixes::Hub => hub_alone(*release, mix),
                 Mixes::OurHub => hub_alone(*release, mix) && mix.of("hub") == Kind::Ours,
+                Mixes::Picked(ours, first) => picked(*release, mix, ours, first),
+                Mixes::Soak => {
+                    let named = whole || names.iter().any(|name| name == scenario.name);
+                    named && hub_alone(*release, mix) && mix.of("hub") == Kind::Ours
+                }
             };
             let cases: Vec<Case> = scenarios::ALL
                 .iter()
@@ -124,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_whole_matrix_is_there() {
-        let batches = batches(&[], None, None);
+        let batches = batches(&[], None, None, false);
         let mixed = batches.iter().flat_map(|batch| batch.cases.iter().map(|case| case.label(batch.release)));
         let first: Vec<String> = mixed.filter(|label| label.starts_with("first_direct_path")).collect();
         assert_eq!(first.len(), Release::ALL.len() * 3 + 2, "{first:?}");
@@ -134,18 +154,18 @@ mod tests {
 
     #[test]
     fn a_hub_under_load_is_compared_with_frrs_once() {
-        let batches = batches(&["three_thousand_spokes".to_owned()], None, None);
+        let batches = batches(&["three_thousand_spokes".to_owned()], None, None, false);
         let cases = batches.iter().flat_map(|batch| batch.cases.iter().map(|case| case.label(batch.release)));
         let expected = ["frr", "ours"].map(|kind| format!("three_thousand_spokes [FRR 10.3, nhrpd {kind}]"));
         assert_eq!(cases.collect::<Vec<_>>(), expected);
         let name = ["restart_keeps_neighbours".to_owned()];
-        assert_eq!(super::batches(&name, Some(Release::V8_4), None).len(), 1);
-        assert!(super::batches(&name, Some(Release::V8_4), Some(&Mix::all(Kind::Frr))).is_empty());
+        assert_eq!(super::batches(&name, Some(Release::V8_4), None, false).len(), 1);
+        assert!(super::batches(&name, Some(Release::V8_4), Some(&Mix::all(Kind::Frr)), false).is_empty());
     }
 
     #[test]
     fn the_virtual_machine_has_a_boot_of_its_own() {
-        let batches = batches(&[], None, None);
+        let batches = batches(&[], None, None, false);
         let qemu: Vec<&Batch> = batches.iter().filter(|batch| batch.backend == Some(Backend::Qemu)).collect();
         let [only] = qemu.as_slice() else { panic!("{qemu:?}") };
         assert_eq!(
@@ -156,7 +176,26 @@ mod tests {
 
     #[test]
     fn names_select_by_any_part_of_the_line() {
-        let batches = batches(&["renewal [FRR 10.3, nhrpd frr]".to_owned()], None, None);
+        let batches = batches(&["renewal [FRR 10.3, nhrpd frr]".to_owned()], None, None, false);
         assert_eq!(batches.iter().map(|batch| batch.cases.len()).sum::<usize>(), 1);
+    }
+
+    #[test]
+    fn what_is_picked_is_in_the_matrix_and_the_rest_on_request() {
+        let labels = |name: &str, release, whole| -> Vec<String> {
+            let batches = super::batches(&[name.to_owned()], release, None, whole);
+            let cases = batches.iter().flat_map(|b| b.cases.iter().map(|case| case.label(b.release)));
+            cases.collect()
+        };
+        for scenario in scenarios::ALL {
+            let Mixes::Picked(_, first) = scenario.mixes else { continue };
+            assert_eq!(labels(scenario.name, None, false).len(), first.len(), "{}", scenario.name);
+        }
+        assert_eq!(labels("purge", Some(Release::V8_4), false).len(), 5);
+        assert_eq!(labels("purge", None, true).len(), 15);
+        assert_eq!(labels("unique", None, true).len(), 9, "the hub is ours");
+        assert!(labels("hostile_traffic_whole", None, true).len() == 1);
+        let all = super::batches(&[], None, None, false);
+        assert!(all.iter().flat_map(|b| &b.cases).all(|case| case.scenario != "hostile_traffic_whole"));
     }
 }

@@ -1,14 +1,16 @@
 //! `cargo lab soak`: what takes long, for a given time.
 //!
 //! Owns how the time is shared between the fuzz targets and the simulation, and by what targets are driven: libFuzzer
-//! where a nightly toolchain with cargo-fuzz is there, else the loop of the crate `fuzz`.
+//! where a nightly toolchain with cargo-fuzz is there, else the loop of the crate `fuzz`. The scenarios that `cargo lab
+//! test` runs in few mixes or in small come last, and take the time that they take.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::interrupt;
+use super::{interrupt, verbs};
 use crate::failure::{Context, Failure, Result, ensure};
+use crate::scenarios::{self, Mixes, Scenario};
 
 /// The fuzz targets of tests/fuzz.
 const TARGETS: [&str; 5] = ["decode", "engine", "roundtrip", "vty", "zapi"];
@@ -22,8 +24,14 @@ pub(crate) fn run(minutes: u64, names: &[String]) -> Result<bool> {
     let wanted = |name: &&str| names.is_empty() || names.iter().any(|wanted| wanted == name);
     let targets: Vec<&str> = TARGETS.into_iter().filter(|name| wanted(name)).collect();
     let turmoil = wanted(&TURMOIL);
-    if targets.is_empty() && !turmoil {
-        return Err(Failure::new(format!("no fuzz target or simulation is named {}", names.join(", "))));
+    let long = |scenario: &&Scenario| matches!(scenario.mixes, Mixes::Picked(..) | Mixes::Soak);
+    let scenarios = scenarios::ALL.iter().filter(long).map(|scenario| scenario.name);
+    let scenarios: Vec<String> = scenarios.filter(wanted).map(str::to_owned).collect();
+    if targets.is_empty() && !turmoil && scenarios.is_empty() {
+        return Err(Failure::new(format!(
+            "no fuzz target, simulation or long scenario is named {}",
+            names.join(", ")
+        )));
     }
     let mut held = true;
     let count = u32::try_from(targets.len() + usize::from(turmoil)).unwrap_or(u32::MAX).max(1);
@@ -40,6 +48,9 @@ pub(crate) fn run(minutes: u64, names: &[String]) -> Result<bool> {
         let mut command = cargo(&["test", "--quiet", "--package", "sim", "--test", "turmoil"]);
         let status = command.env("NHRP_SIM_SECONDS", share.as_secs().to_string()).status();
         held &= status.context(|| "starting cargo".to_owned())?.success();
+    }
+    if !scenarios.is_empty() {
+        held &= verbs::test(None, None, None, &scenarios, true)?;
     }
     Ok(held)
 }

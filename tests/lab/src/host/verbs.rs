@@ -94,15 +94,16 @@ pub(crate) fn list() {
     }
 }
 
-/// `cargo lab test`: whether everything passed.
+/// `cargo lab test`: whether everything passed. With `whole` in every release and mix, also of what is else picked.
 pub(crate) fn test(
     backend: Option<Backend>,
     release: Option<Release>,
     mix: Option<&Mix>,
     names: &[String],
+    whole: bool,
 ) -> Result<bool> {
     interrupt::watch()?;
-    let batches = batches(names, release, mix);
+    let batches = batches(names, release, mix, whole);
     if batches.is_empty() {
         return Err(Failure::new(format!("no scenario is named {}: see cargo lab list", names.join(", "))));
     }

@@ -8,11 +8,17 @@ mod bgp_rules_shortcuts;
 mod clear;
 mod expiry;
 mod first_direct_path;
+mod hostile_traffic;
+mod ipv6_overlay;
 mod judge_sees_broken_packets;
 mod native_back_end;
+mod nhs_by_name;
 mod ospf_over_the_tunnel;
 mod preserved_next_hops;
+mod priority;
+mod purge;
 mod redirect;
+mod refusals;
 mod registration;
 mod renewal;
 mod restart_hub;
@@ -21,6 +27,7 @@ mod restart_spoke;
 mod shortcut;
 mod started_by_frrs_scripts;
 mod three_thousand_spokes;
+mod unique;
 mod vtysh_speaks_to_it;
 mod zebra_comes_and_goes;
 
@@ -70,6 +77,11 @@ pub(crate) enum Mixes {
     Hub,
     /// The same for what only ours does.
     OurHub,
+    /// The same for what takes too long for a run of all: only if it is asked for by name, and in `cargo lab soak`.
+    Soak,
+    /// The interoperation matrix as far as these nodes have ours, if a release or a mix is asked for and in
+    /// `cargo lab soak`; else the picked releases and mixes, where it can find something of its own.
+    Picked(&'static [&'static str], &'static [(Release, &'static str)]),
 }
 
 /// What a scenario gets.
@@ -85,6 +97,15 @@ pub(crate) struct Lab {
 
 const fn interop(name: &'static str, about: &'static str, run: fn(&mut Lab) -> Result<()>) -> Scenario {
     Scenario { name, about, mixes: Mixes::Interop, limit: Duration::from_secs(120), run }
+}
+
+const fn picked(
+    name: &'static str,
+    about: &'static str,
+    mixes: Mixes,
+    run: fn(&mut Lab) -> Result<()>,
+) -> Scenario {
+    Scenario { name, about, mixes, limit: Duration::from_secs(240), run }
 }
 
 const fn conduct(name: &'static str, about: &'static str, run: fn(&mut Lab) -> Result<()>) -> Scenario {
@@ -137,6 +158,54 @@ pub(crate) const ALL: &[Scenario] = &[
         restart_spoke::run,
     ),
     interop("restart_hub", "a restarted hub is registered with again by both spokes", restart_hub::run),
+    picked(
+        "purge",
+        "what is over is told, and taken at its word by ours; FRR's neither tells nor follows, and is not hurt",
+        Mixes::Picked(
+            &[],
+            &[(Release::V8_4, "ours,hub=frr"), (Release::V10_3, "ours"), (Release::V10_7, "ours,s1=frr")],
+        ),
+        purge::run,
+    ),
+    picked(
+        "refusals",
+        "questions that go round or that are rejected end: errors and refusals on the wire, no shortcut",
+        Mixes::Picked(
+            &[],
+            &[(Release::V8_4, "ours,hub=frr"), (Release::V10_3, "ours"), (Release::V10_7, "ours,s1=frr")],
+        ),
+        refusals::run,
+    ),
+    picked(
+        "unique",
+        "an address stays its owner's while that one answers; a spoke that moves is let in again",
+        Mixes::Picked(
+            &["hub"],
+            &[(Release::V8_4, "frr,hub=ours"), (Release::V10_3, "ours"), (Release::V10_7, "ours,s1=frr")],
+        ),
+        unique::run,
+    ),
+    picked(
+        "ipv6_overlay",
+        "an IPv6 overlay on the same tunnel: registration, redirect, shortcut, beside the IPv4 one",
+        Mixes::Picked(
+            &[],
+            &[(Release::V8_4, "ours,hub=frr"), (Release::V10_3, "ours"), (Release::V10_7, "ours,s1=frr")],
+        ),
+        ipv6_overlay::run,
+    ),
+    picked(
+        "nhs_by_name",
+        "a name that does not resolve yet, then does, then moves to another hub",
+        Mixes::Picked(&["s1"], &[(Release::V10_3, "ours")]),
+        nhs_by_name::run,
+    ),
+    picked(
+        "priority",
+        "`nhs … priority`: the second hub stands in for the first, and is left when that one is back",
+        Mixes::Picked(&["s1"], &[(Release::V10_3, "ours")]),
+        priority::run,
+    ),
     Scenario {
         name: "preserved_next_hops",
         about: "phase 2: a next hop that BGP preserved is resolved when a packet waits for it, and the packet arrives",
@@ -204,6 +273,20 @@ pub(crate) const ALL: &[Scenario] = &[
         "garbage from the wire and mistakes of people: a clear message each, and nothing learned is lost",
         bad_input::run,
     ),
+    Scenario {
+        name: "hostile_traffic",
+        about: "random, changed, spoofed and overlong packets by the thousand: spokes notice nothing, limits hold",
+        mixes: Mixes::OurHub,
+        limit: Duration::from_secs(240),
+        run: hostile_traffic::run,
+    },
+    Scenario {
+        name: "hostile_traffic_whole",
+        about: "the same with 100,000 random and 100,000 changed packets",
+        mixes: Mixes::Soak,
+        limit: Duration::from_secs(600),
+        run: hostile_traffic::whole,
+    },
 ];
 
 /// The scenario of this name.
