@@ -12,9 +12,6 @@ use super::{interrupt, verbs};
 use crate::failure::{Context, Failure, Result, ensure};
 use crate::scenarios::{self, Mixes, Scenario};
 
-/// The fuzz targets of tests/fuzz.
-const TARGETS: [&str; 5] = ["decode", "engine", "roundtrip", "vty", "zapi"];
-
 /// The simulation's networks by chance.
 const TURMOIL: &str = "turmoil";
 
@@ -22,7 +19,7 @@ const TURMOIL: &str = "turmoil";
 pub(crate) fn run(minutes: u64, names: &[String]) -> Result<bool> {
     interrupt::watch()?;
     let wanted = |name: &&str| names.is_empty() || names.iter().any(|wanted| wanted == name);
-    let targets: Vec<&str> = TARGETS.into_iter().filter(|name| wanted(name)).collect();
+    let targets: Vec<String> = targets()?.into_iter().filter(|name| wanted(&name.as_str())).collect();
     let turmoil = wanted(&TURMOIL);
     let long = |scenario: &&Scenario| matches!(scenario.mixes, Mixes::Picked(..) | Mixes::Soak);
     let scenarios = scenarios::ALL.iter().filter(long).map(|scenario| scenario.name);
@@ -38,7 +35,7 @@ pub(crate) fn run(minutes: u64, names: &[String]) -> Result<bool> {
     let share = Duration::from_secs(minutes * 60) / count;
     let libfuzzer = has_cargo_fuzz();
     for target in targets {
-        held &= if libfuzzer { with_libfuzzer(target, share)? } else { with_loop(target, share)? };
+        held &= if libfuzzer { with_libfuzzer(&target, share)? } else { with_loop(&target, share)? };
         if interrupt::interrupted() {
             return Err(Failure::new("interrupted"));
         }
@@ -57,6 +54,17 @@ pub(crate) fn run(minutes: u64, names: &[String]) -> Result<bool> {
 
 fn fuzz_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz")
+}
+
+/// The fuzz targets: each has a folder of inputs, and no other folder is there, of which tests/fuzz makes sure.
+fn targets() -> Result<Vec<String>> {
+    let corpus = fuzz_folder().join("corpus");
+    let entries = std::fs::read_dir(&corpus).context(|| format!("reading {}", corpus.display()))?;
+    let mut names: Vec<String> =
+        entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    ensure!(!names.is_empty(), "no fuzz targets in {}", corpus.display());
+    Ok(names)
 }
 
 fn has_cargo_fuzz() -> bool {

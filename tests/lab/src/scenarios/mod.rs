@@ -4,6 +4,7 @@
 
 mod ask;
 mod bad_input;
+mod best;
 mod bgp_rules_shortcuts;
 mod clear;
 mod expiry;

@@ -60,8 +60,8 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
     Ok(())
 }
 
-/// Finds in the capture who lost the echoes that were not answered. FRR's nhrpd drops what is in flight at the
-/// moment when a shortcut of it lapses; a node with this daemon never does.
+/// Finds in the capture who lost each echo that was not answered. FRR's nhrpd drops what is in flight at the
+/// moment when a shortcut of it lapses; a node with this daemon never does, so that none is lost among ours alone.
 fn blame(lab: &mut Lab, wire: &Verdict, sent: u32, lost: u32) -> Result<()> {
     let (seen, culprits) = wire.echoes();
     let nodes = ["hub", "s1", "s2"];
@@ -70,9 +70,15 @@ fn blame(lab: &mut Lab, wire: &Verdict, sent: u32, lost: u32) -> Result<()> {
         let node = nodes.into_iter().find(|name| nbma(name).is_ok_and(|address| address == culprit));
         by_node.push(node.context(|| format!("an echo was lost at {culprit}, which is no node"))?);
     }
-    // What never came out of the sender was lost there.
-    let unsent = usize::try_from(sent).unwrap_or_default().saturating_sub(seen);
-    by_node.extend(std::iter::repeat_n("s1", unsent));
+    // What never came out of the sender was lost there; what was answered on the wire and not received, too.
+    let count = |number: u32| usize::try_from(number).unwrap_or_default();
+    by_node.extend(std::iter::repeat_n("s1", count(sent).saturating_sub(seen)));
+    by_node.extend(std::iter::repeat_n("s1", count(lost).saturating_sub(by_node.len())));
+    ensure!(
+        by_node.len() == count(lost),
+        "ping misses {lost} answers of {sent}; on the wire {} are missing, in {by_node:?}",
+        by_node.len()
+    );
     let ours = by_node.iter().find(|node| lab.mix().of(node) == Kind::Ours);
     ensure!(ours.is_none(), "of {sent} echoes some were lost in a node with this daemon: {by_node:?}");
     // A lapse costs one or two; more is another fault.
