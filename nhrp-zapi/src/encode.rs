@@ -99,6 +99,7 @@ impl Message {
                     route_type: gone.route_type,
                     is_nhrp: gone.is_nhrp,
                     is_local: gone.is_local,
+                    is_learned: false,
                     nexthops: 0,
                     nexthop: None,
                     distance: None,

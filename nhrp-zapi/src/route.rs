@@ -131,6 +131,8 @@ pub struct RedistributedRoute {
     pub is_nhrp: bool,
     /// Host prefix of a connected address (10.0 and later).
     pub is_local: bool,
+    /// Learned by a routing protocol ([`ReleaseTable::is_routing_protocol`]).
+    pub is_learned: bool,
     /// Nexthops in all.
     pub nexthops: u16,
     /// First nexthop.
@@ -369,6 +371,7 @@ impl RedistributedRoute {
             route_type: body.route_type,
             is_nhrp: body.route_type == table.route_type_nhrp,
             is_local: Some(body.route_type) == table.route_type_local,
+            is_learned: table.is_routing_protocol(body.route_type),
             nexthops: body.nexthops,
             nexthop: body.first,
             distance: tail.distance,

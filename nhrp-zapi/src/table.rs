@@ -185,6 +185,16 @@ impl ReleaseTable {
     pub fn has_set_arp(&self) -> bool {
         self.number(Command::InterfaceSetArp).is_some()
     }
+
+    /// The route was learned by a routing protocol: RIP to EIGRP, which stand before NHRP in every release, OLSR, Babel
+    /// and OpenFabric, whose distance from it never changed. Kernel, connected and static routes are not, nor is sharpd's.
+    #[must_use]
+    pub fn is_routing_protocol(&self, route_type: u8) -> bool {
+        match route_type.checked_sub(self.route_type_nhrp) {
+            Some(behind) => matches!(behind, 2 | 10 | 14),
+            None => self.route_type_nhrp - route_type <= 8,
+        }
+    }
 }
 
 const fn table(epoch: Epoch, column: Column) -> ReleaseTable {

@@ -61,6 +61,7 @@ async fn dropping_the_future_loses_nothing() {
                 route_type: 1,
                 is_nhrp: false,
                 is_local: false,
+                is_learned: false,
                 nexthops: 0,
                 nexthop: None,
                 distance: Some(0),

@@ -56,3 +56,23 @@ fn every_number_is_frrs_in_every_series() {
         assert_eq!(number("ROUTE_TYPE_LOCAL"), table.route_type_local.map(u16::from));
     }
 }
+
+/// FRR's numbers up to 9.1; from 10.0 on everything behind the new type LOCAL is one higher.
+#[test]
+fn routes_of_routing_protocols_are_told_from_others() {
+    // RIP, RIPNG, OSPF, OSPF6, IS-IS, BGP, PIM, EIGRP; OLSR, BABEL, OPENFABRIC.
+    let learned = [4, 5, 6, 7, 8, 9, 10, 11, 14, 22, 26];
+    // STATIC, NHRP, HSLS, TABLE, LDP, VNC, SHARP, PBR, BFD, VRRP, NHG, SRTE.
+    let others = [3, 12, 13, 15, 16, 17, 23, 24, 25, 27, 28, 29];
+    for epoch in Epoch::ALL {
+        let table = ReleaseTable::of(epoch);
+        let shift = table.route_type_nhrp - 12;
+        for (numbers, expected) in [(&learned[..], true), (&others, false)] {
+            for number in numbers {
+                assert_eq!(table.is_routing_protocol(number + shift), expected, "{number} in {epoch:?}");
+            }
+        }
+        // SYSTEM, KERNEL, CONNECT, and LOCAL where it is.
+        assert!((0..3 + shift).all(|number| !table.is_routing_protocol(number)), "{epoch:?}");
+    }
+}

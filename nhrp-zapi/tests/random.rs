@@ -133,6 +133,7 @@ fn message() -> impl Strategy<Value = Message> {
                     route_type: 1,
                     is_nhrp: false,
                     is_local: false,
+                    is_learned: false,
                     nexthops: 1,
                     nexthop: Some(hop),
                     distance: Some(distance),

@@ -364,8 +364,10 @@ impl Daemon {
             self.engine.handle(now, input);
         }
         self.collect();
-        if reaction == Reaction::TellAll {
-            self.tell_zebra_all();
+        match reaction {
+            Reaction::Nothing => {}
+            Reaction::TellAll => self.tell_zebra_all(),
+            Reaction::TellRoutes => self.announce_routes(),
         }
     }
 

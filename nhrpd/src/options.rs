@@ -99,7 +99,7 @@ pub(crate) struct Options {
     /// Leave neighbour entries to zebra, as FRR's nhrpd does (see README: the kernel then forgets them)
     #[arg(long = "zebra-neighbours", help_heading = "Not in FRR's nhrpd")]
     pub(crate) zebra_neighbours: bool,
-    /// Administrative distance of NHRP routes in zebra (zebra's default: 10)
+    /// Administrative distance of NHRP routes in zebra (without: 10, and 254 for shortcuts beside routing protocols)
     #[arg(
         long = "route-distance",
         value_name = "1-254",

@@ -24,6 +24,11 @@ mod tests;
 const NO_GRE6: &str = "it is a GRE tunnel over IPv6, which Linux does not send to several peers by neighbour entries; \
                        make it over IPv4 (ip link add NAME type gre key N local ADDRESS). IPv6 inside of it is no problem";
 
+/// Distance of shortcuts beside routing protocols: the worst that is still used. zebra tells of a route only when it is
+/// the one in the kernel, so with NHRP's own distance of 10 a shortcut would hide every later route of a protocol to the
+/// very same prefix.
+const YIELDING: u8 = 254;
+
 /// What was told since the last `Connected`.
 #[derive(Debug, Default)]
 pub(crate) struct Resync {
@@ -42,6 +47,8 @@ pub(crate) struct ZebraSide {
     distance: Option<u8>,
     /// Tag of our routes.
     tag: Option<u32>,
+    /// A routing protocol runs beside us: zebra has told a route of one.
+    protocols: bool,
 }
 
 /// What a zebra event asks of the daemon besides the engine's inputs.
@@ -50,12 +57,14 @@ pub(crate) enum Reaction {
     Nothing,
     /// zebra is there and complete: it is to be told everything.
     TellAll,
+    /// Routes are to be told again: their distance has changed.
+    TellRoutes,
 }
 
 impl ZebraSide {
     /// Distance and tag are given to every route.
     pub(crate) fn new(distance: Option<u8>, tag: Option<u32>) -> Self {
-        Self { resync: None, distance, tag }
+        Self { resync: None, distance, tag, protocols: false }
     }
 
     /// Translates one event; inputs are appended in the order in which the engine must see them.
@@ -120,6 +129,14 @@ impl ZebraSide {
                 let gateway = nexthop.and_then(|n| n.gateway).filter(|g: &IpAddr| !g.is_unspecified());
                 let ifindex = nexthop.filter(|n| !n.blackhole).and_then(|n| n.ifindex);
                 inputs.push(Input::RouteAdded { prefix: route.prefix.trunc(), gateway, ifindex });
+                if route.is_learned && !self.protocols {
+                    self.protocols = true;
+                    // With the others, if it is one of the first.
+                    let dumping = self.resync.as_ref().is_some_and(|resync| !resync.synced);
+                    if !dumping && self.distance.is_none() {
+                        return Reaction::TellRoutes;
+                    }
+                }
             }
             Event::RouteDeleted(route) if route.vrf == VRF_DEFAULT && !route.is_nhrp && !route.is_local => {
                 inputs.push(Input::RouteDeleted { prefix: route.prefix.trunc() });
@@ -221,6 +238,9 @@ impl ZebraSide {
 
     /// The engine's route as zebra wants it.
     pub(crate) fn route_request(&self, route: &Route) -> Request {
+        // A peer's own host route leads to the interface itself; everything else is a shortcut.
+        let shortcut = !matches!(route.nexthop, Nexthop::Interface { .. });
+        let yielding = (shortcut && self.protocols && !route.overrides).then_some(YIELDING);
         let nexthop = match route.nexthop {
             Nexthop::Interface { ifindex } => RouteNexthop::Interface { ifindex },
             Nexthop::Gateway { address, ifindex } => {
@@ -236,7 +256,7 @@ impl ZebraSide {
             mtu: route.mtu,
             onlink,
             fib_override: route.overrides,
-            distance: self.distance,
+            distance: self.distance.or(yielding),
             tag: self.tag,
             ..nhrp_zapi::Route::new(route.prefix, nexthop)
         })

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use nhrp_config::Afi;
-use nhrp_engine::{Input, Output};
+use nhrp_engine::{Input, Nexthop, Output};
 use sim::shorthand::{ip, ms};
 use sim::{Network, NodeId, Router};
 
@@ -34,6 +34,16 @@ fn shortcuts(net: &Network, node: NodeId) -> Vec<String> {
     net.node(node).engine.shortcut_view(Afi::Ip).iter().map(|r| r.prefix.to_string()).collect()
 }
 
+/// The routes that zebra has of it for shortcuts.
+fn announced(net: &Network, node: NodeId) -> Vec<String> {
+    let routes = net.node(node).engine.routes();
+    let gateways = routes.filter(|r| matches!(r.nexthop, Nexthop::Gateway { .. }));
+    let mut prefixes: Vec<String> = gateways.map(|r| r.prefix.to_string()).collect();
+    prefixes.sort();
+    assert!(prefixes.iter().all(|p| net.node(node).fib.nhrp.contains_key(&p.parse().unwrap())));
+    prefixes
+}
+
 fn direct(net: &mut Network, node: NodeId, host: &str) {
     net.trace(node, "10.2.0.5", host);
     net.run_for(ms(500));
@@ -54,33 +64,102 @@ fn a_withdrawn_route_takes_the_shortcut_of_the_same_prefix_although_a_summary_re
     bgp_route(&mut net, two, "10.0.0.0/8", "10.255.0.1");
     direct(&mut net, two, "10.4.0.5");
     assert_eq!(shortcuts(&net, two), ["10.4.0.0/24"]);
-    let overriding = |net: &Network| net.node(two).engine.routes().any(|r| r.overrides);
-    assert!(overriding(&net), "BGP's route must stay the selected one");
+    // Beside BGP's route and not in its place: zebra tells of a route only while it is in the kernel.
+    assert_eq!(announced(&net, two), ["10.4.0.0/25", "10.4.0.128/25"]);
     net.run_for(Duration::from_secs(2));
     net.delete_route(two, "10.4.0.0/24");
+    assert!(shortcuts(&net, two).is_empty() && announced(&net, two).is_empty());
+    let trace = net.trace(two, "10.2.0.5", "10.4.0.5");
+    assert_eq!(trace.nodes[1], hub);
+    assert_all_consistent(&net);
+}
+
+#[test]
+fn a_later_route_to_the_very_prefix_is_obeyed() {
+    let (mut net, hub, two) = network();
+    bgp_route(&mut net, two, "10.0.0.0/8", "10.255.0.1");
+    direct(&mut net, two, "10.4.0.5");
+    assert_eq!(announced(&net, two), ["10.4.0.0/24"]);
+    // It leads where the summary led, and then to the shortcut's own peer: nothing new.
+    for gateway in ["10.255.0.1", "10.255.0.4"] {
+        bgp_route(&mut net, two, "10.4.0.0/24", gateway);
+        assert_eq!(announced(&net, two), ["10.4.0.0/25", "10.4.0.128/25"]);
+        assert!(net.trace(two, "10.2.0.5", "10.4.0.5").direct());
+    }
+    net.delete_route(two, "10.4.0.0/24");
+    assert!(announced(&net, two).is_empty());
+    // A spoke that nobody has resolved yet, and somewhere outside of the tunnel.
+    let elsewhere = |ifindex| Input::RouteAdded {
+        prefix: "10.4.0.0/24".parse().unwrap(),
+        gateway: (ifindex != 2).then(|| ip("10.255.0.6")),
+        ifindex: Some(ifindex),
+    };
+    for ifindex in [Router::TUNNEL, 2] {
+        net.run_for(Duration::from_secs(2));
+        direct(&mut net, two, "10.4.0.5");
+        assert_eq!(announced(&net, two), ["10.4.0.0/24"]);
+        net.input(two, elsewhere(ifindex));
+        assert!(announced(&net, two).is_empty(), "by interface {ifindex}");
+        net.input(two, Input::RouteDeleted { prefix: "10.4.0.0/24".parse().unwrap() });
+    }
+    net.run_for(Duration::from_secs(2));
+    assert_eq!(net.trace(two, "10.2.0.5", "10.4.0.5").nodes[1], hub);
+    assert_all_consistent(&net);
+}
+
+#[test]
+fn a_half_that_somebody_else_has_a_route_to_is_left_to_him() {
+    let (mut net, hub, two) = network();
+    bgp_route(&mut net, two, "10.4.0.0/24", "10.255.0.1");
+    bgp_route(&mut net, two, "10.4.0.128/25", "10.255.0.1");
+    direct(&mut net, two, "10.4.0.5");
+    assert_eq!(announced(&net, two), ["10.4.0.0/25"]);
+    assert_eq!(net.trace(two, "10.2.0.5", "10.4.0.200").nodes[1], hub);
+    net.delete_route(two, "10.4.0.128/25");
+    assert_eq!(announced(&net, two), ["10.4.0.0/25", "10.4.0.128/25"]);
+    bgp_route(&mut net, two, "10.4.0.128/25", "10.255.0.1");
+    assert_eq!(announced(&net, two), ["10.4.0.0/25"]);
+    net.delete_route(two, "10.4.0.0/24");
+    assert!(announced(&net, two).is_empty());
+    assert_all_consistent(&net);
+}
+
+/// A shortcut to a host, to which another daemon has a route, too.
+fn host_shortcut() -> (Network, NodeId) {
+    let (mut net, _, two) = network();
+    let four = net.nodes().nth(2).unwrap();
+    net.add_route(four, "10.4.0.5/32", None, 3);
+    bgp_route(&mut net, two, "10.4.0.5/32", "10.255.0.1");
+    bgp_route(&mut net, two, "10.0.0.0/8", "10.255.0.1");
+    direct(&mut net, two, "10.4.0.5");
+    assert_eq!(shortcuts(&net, two), ["10.4.0.5/32"]);
+    net.run_for(Duration::from_secs(2));
+    (net, two)
+}
+
+#[test]
+fn a_host_has_no_halves_and_its_shortcut_overrides_in_the_kernel_only() {
+    let (mut net, two) = host_shortcut();
+    let overriding = |net: &Network| net.node(two).engine.routes().any(|r| r.overrides);
+    assert!(overriding(&net), "BGP's route must stay the selected one");
+    net.delete_route(two, "10.4.0.5/32");
     // Selected for a moment, so that zebra tells others when it goes.
     assert!(!overriding(&net));
     net.run_for(ms(300));
     assert!(shortcuts(&net, two).is_empty());
-    let trace = net.trace(two, "10.2.0.5", "10.4.0.5");
-    assert_eq!(trace.nodes[1], hub);
     assert_all_consistent(&net);
 }
 
 /// A second reason in the same instant does not cut short the time in which zebra hears that the route is an ordinary one.
 #[test]
 fn two_withdrawals_in_one_instant_leave_zebra_its_time() {
-    let (mut net, _, two) = network();
+    let (mut net, two) = host_shortcut();
     bgp_route(&mut net, two, "0.0.0.0/0", "10.255.0.1");
-    bgp_route(&mut net, two, "10.0.0.0/8", "10.255.0.1");
-    bgp_route(&mut net, two, "10.4.0.0/24", "10.255.0.1");
-    direct(&mut net, two, "10.4.0.5");
-    net.run_for(Duration::from_secs(2));
-    net.delete_route(two, "10.4.0.0/24");
+    net.delete_route(two, "10.4.0.5/32");
     net.delete_route(two, "10.0.0.0/8");
     let routes = |net: &Network| -> Vec<bool> {
-        let lan = "10.4.0.0/24".parse().unwrap();
-        net.node(two).engine.routes().filter(|r| r.prefix == lan).map(|r| r.overrides).collect()
+        let target = "10.4.0.5/32".parse().unwrap();
+        net.node(two).engine.routes().filter(|r| r.prefix == target).map(|r| r.overrides).collect()
     };
     assert_eq!(routes(&net), [false], "still there, as an ordinary route");
     net.run_for(ms(240));
@@ -92,15 +171,10 @@ fn two_withdrawals_in_one_instant_leave_zebra_its_time() {
 
 #[test]
 fn a_new_answer_in_the_last_moment_keeps_the_shortcut() {
-    let (mut net, _, two) = network();
-    bgp_route(&mut net, two, "10.4.0.0/24", "10.255.0.1");
-    bgp_route(&mut net, two, "10.0.0.0/8", "10.255.0.1");
-    direct(&mut net, two, "10.4.0.5");
-    net.run_for(Duration::from_secs(2));
-    net.delete_route(two, "10.4.0.0/24");
-    let to = net.node(two).engine.sizes()[1];
-    assert_eq!(to, 1, "leaving");
-    bgp_route(&mut net, two, "10.4.0.0/24", "10.255.0.1");
+    let (mut net, two) = host_shortcut();
+    net.delete_route(two, "10.4.0.5/32");
+    assert_eq!(net.node(two).engine.sizes()[1], 1, "leaving");
+    bgp_route(&mut net, two, "10.4.0.5/32", "10.255.0.1");
     net.run_for(Duration::from_secs(1));
     direct(&mut net, two, "10.4.0.5");
     assert_all_consistent(&net);

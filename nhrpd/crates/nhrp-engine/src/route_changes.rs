@@ -3,6 +3,8 @@
 //! Owns the rules by which one loses its ground. Never looks at more than the shortcuts at, below and above the prefix
 //! that changed: the default route comes and goes without touching any that hang on a better one.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 
 use crate::Engine;
@@ -20,12 +22,46 @@ pub(crate) enum Change {
     Ground,
 }
 
+/// Where the routing table sends a host: what lies there, and the next hop.
+type Way = (Destination, Option<IpAddr>);
+
 impl Engine {
     pub(crate) fn on_route_added(&mut self, prefix: IpNet, entry: RibEntry) {
+        let ways = if self.routes.get(prefix).is_none() { self.ways_below(prefix) } else { Vec::new() };
         match self.routes.insert(prefix, entry) {
             Some(former) if former == entry => {}
             Some(_) => self.route_changed(prefix, Change::LeadsElsewhere),
-            None => self.route_changed(prefix, Change::Appeared),
+            None => {
+                self.route_changed(prefix, Change::Appeared);
+                self.retire_redirected(ways);
+            }
+        }
+    }
+
+    /// The shortcuts at and below a prefix, and where the routing table sends their hosts.
+    fn ways_below(&self, prefix: IpNet) -> Vec<(ShortcutId, Way)> {
+        if self.shortcuts.is_empty() {
+            return Vec::new();
+        }
+        let below = self.shortcut_index.within(prefix).into_iter().map(|(_, id)| *id);
+        below.filter_map(|id| Some((id, self.way_of(id)?))).collect()
+    }
+
+    /// The next hop by its name as well: one that nobody has resolved yet may lie behind the server that the former is.
+    fn way_of(&self, id: ShortcutId) -> Option<Way> {
+        let target = self.shortcuts.get(id.key())?.target;
+        Some((self.classify(None, target), self.routes.lookup(target).and_then(|(_, route)| route.gateway)))
+    }
+
+    /// Ends the shortcuts whose hosts a route that came sends another way than the one before it, unless that is the
+    /// shortcut's own: whoever announces it says something about the prefix that nobody had said when it was asked for.
+    fn retire_redirected(&mut self, ways: Vec<(ShortcutId, Way)>) {
+        for (id, before) in ways {
+            let Some(now) = self.way_of(id) else { continue };
+            let own = self.shortcuts.get(id.key()).and_then(|s| s.gateway).map(Destination::Peer);
+            if now != before && Some(now.0) != own {
+                self.retire_shortcut(id, "a route through another next hop came");
+            }
         }
     }
 
@@ -58,12 +94,17 @@ impl Engine {
                 None => {}
             }
         }
-        if change != Change::Appeared {
-            return;
-        }
         let above: Vec<ShortcutId> =
             self.shortcut_index.covering(prefix).into_iter().map(|(_, id)| *id).collect();
         for id in above {
+            let Some(shortcut) = self.shortcuts.get(id.key()) else { continue };
+            if shortcut.prefix.prefix_len() + 1 == prefix.prefix_len() {
+                // One of its halves: somebody else's from now on, or not any more.
+                self.announce(id);
+            }
+            if change != Change::Appeared {
+                continue;
+            }
             let Some(shortcut) = self.shortcuts.get(id.key()) else { continue };
             // Hosts elsewhere in the shortcut's prefix were not asked about: they find the hub, and if need be each
             // other, again. Where the host that was asked about does not lie in the new prefix, longest match keeps the

@@ -49,8 +49,8 @@ pub(crate) struct Shortcut {
     pub(crate) gateway: Option<CacheId>,
     pub(crate) expires: Instant,
     holding: Duration,
-    /// The route is announced, as this one.
-    announced: Option<Route>,
+    /// The routes that are announced for it.
+    announced: Vec<Route>,
     stage: Stage,
     pub(crate) timer: Option<Instant>,
 }
@@ -59,6 +59,13 @@ impl Shortcut {
     fn is_leaving(&self) -> bool {
         matches!(self.stage, Stage::Leaving(_))
     }
+}
+
+/// Both halves of a prefix; none where they would be hosts, whose routes are their own peers'.
+fn halves(prefix: IpNet) -> Option<[IpNet; 2]> {
+    let length = prefix.prefix_len().checked_add(1).filter(|length| *length < prefix.max_prefix_len())?;
+    let mut halves = prefix.subnets(length).ok()?;
+    Some([halves.next()?, halves.next()?])
 }
 
 impl Engine {
@@ -103,12 +110,13 @@ impl Engine {
                     gateway: None,
                     expires: self.now,
                     holding,
-                    announced: None,
+                    announced: Vec::new(),
                     stage: Stage::Fresh,
                     timer: None,
                 };
                 let id = ShortcutId::from_key(self.shortcuts.insert(shortcut));
                 self.shortcut_index.insert(prefix, id);
+                self.announce_parent(prefix);
                 id
             }
         };
@@ -144,39 +152,58 @@ impl Engine {
         }
     }
 
+    /// The routes by which packets find a shortcut: one to its prefix, or, where another daemon has a route to the very
+    /// prefix, one to each half of it. Of two routes to one prefix zebra tells what becomes of that one which is in the
+    /// kernel, and that would be the shortcut: a route that comes, goes or moves to another next hop behind it would be
+    /// noticed late or never. Longest match leaves both in the kernel.
     // draft-detienne-dmvpn 4.7. [dmvpn-4.7-routes]
-    pub(crate) fn shortcut_route(&self, shortcut: &Shortcut) -> Option<Route> {
-        if shortcut.prefix == host(shortcut.prefix.addr())
-            && self.installed_peer(shortcut.prefix.addr()).is_some()
-        {
+    pub(crate) fn shortcut_routes(&self, shortcut: &Shortcut) -> Vec<Route> {
+        let prefix = shortcut.prefix;
+        if prefix == host(prefix.addr()) && self.installed_peer(prefix.addr()).is_some() {
             // A peer's own address has its host route from the cache entry.
-            return None;
+            return Vec::new();
         }
-        let nexthop = match shortcut.gateway {
-            None => Nexthop::Reject,
-            Some(gateway) => {
-                let entry = self.cache.get(gateway.key()).filter(|e| e.installed)?;
-                let ifindex = self.interfaces.get(entry.interface.key())?.ifindex;
-                Nexthop::Gateway { address: entry.protocol, ifindex }
+        let Some(nexthop) = self.shortcut_nexthop(shortcut) else { return Vec::new() };
+        let route = |prefix, overrides| Route { prefix, nexthop, mtu: None, overrides };
+        if self.routes.get(prefix).is_none() {
+            return vec![route(prefix, false)];
+        }
+        match halves(prefix) {
+            // A half that somebody else has a route to is his, and one that is a shortcut by itself is that one's.
+            Some(halves) => {
+                let taken = |half: &IpNet| {
+                    self.routes.get(*half).is_some() || self.shortcut_index.get(*half).is_some()
+                };
+                halves.into_iter().filter(|half| !taken(half)).map(|half| route(half, false)).collect()
             }
-        };
-        // Without this, zebra would select the shortcut in place of a route to the same prefix, and never tell that the
-        // route it hangs on is gone.
-        let overrides = !shortcut.is_leaving() && self.routes.get(shortcut.prefix).is_some();
-        Some(Route { prefix: shortcut.prefix, nexthop, mtu: None, overrides })
+            // A host has no halves: in the kernel only, so that zebra still tells when the other route goes.
+            None => vec![route(prefix, !shortcut.is_leaving())],
+        }
     }
 
-    /// Announces the route, or withdraws it when its peer cannot be reached.
+    fn shortcut_nexthop(&self, shortcut: &Shortcut) -> Option<Nexthop> {
+        let Some(gateway) = shortcut.gateway else { return Some(Nexthop::Reject) };
+        let entry = self.cache.get(gateway.key()).filter(|e| e.installed)?;
+        let ifindex = self.interfaces.get(entry.interface.key())?.ifindex;
+        Some(Nexthop::Gateway { address: entry.protocol, ifindex })
+    }
+
+    /// Announces its routes, and withdraws those that it has no more: all of them when its peer cannot be reached.
     pub(crate) fn announce(&mut self, id: ShortcutId) {
         let Some(shortcut) = self.shortcuts.get(id.key()) else { return };
-        let route = self.shortcut_route(shortcut);
-        let prefix = shortcut.prefix;
+        let routes = self.shortcut_routes(shortcut);
         let Some(shortcut) = self.shortcuts.get_mut(id.key()) else { return };
-        let former = std::mem::replace(&mut shortcut.announced, route.clone());
-        match route {
-            Some(route) if former.as_ref() != Some(&route) => self.push(Output::RouteAdd(route)),
-            None if former.is_some() => self.push(Output::RouteDelete { prefix }),
-            _ => {}
+        let former = std::mem::replace(&mut shortcut.announced, routes.clone());
+        // First what is new, so that no packet falls between the two.
+        let gone: Vec<IpNet> =
+            former.iter().map(|r| r.prefix).filter(|p| !routes.iter().any(|r| r.prefix == *p)).collect();
+        for route in routes {
+            if !former.contains(&route) {
+                self.push(Output::RouteAdd(route));
+            }
+        }
+        for prefix in gone {
+            self.push(Output::RouteDelete { prefix });
         }
     }
 
@@ -184,7 +211,7 @@ impl Engine {
     pub(crate) fn hide_host_shortcut(&mut self, address: IpAddr) {
         let id = self.shortcut_index.get(host(address)).copied();
         if let Some(shortcut) = id.and_then(|id| self.shortcuts.get_mut(id.key())) {
-            shortcut.announced = None;
+            shortcut.announced.clear();
         }
     }
 
@@ -215,7 +242,7 @@ impl Engine {
         if shortcut.is_leaving() {
             return; // One more reason does not shorten the time that others have to hear of it.
         }
-        let overrides = shortcut.announced.as_ref().is_some_and(|route| route.overrides);
+        let overrides = shortcut.announced.iter().any(|route| route.overrides);
         if !overrides || self.routes.get(shortcut.prefix).is_some() {
             return self.remove_shortcut(id, reason);
         }
@@ -231,13 +258,21 @@ impl Engine {
         if let Some(gateway) = shortcut.gateway {
             self.unhook(gateway, id);
         }
-        if shortcut.announced.is_some() {
-            self.push(Output::RouteDelete { prefix: shortcut.prefix });
+        for route in shortcut.announced {
+            self.push(Output::RouteDelete { prefix: route.prefix });
         }
         self.push(Output::Notice(Notice::ShortcutRemoved {
             prefix: shortcut.prefix,
             reason: reason.to_owned(),
         }));
+        self.announce_parent(shortcut.prefix);
+    }
+
+    /// A shortcut of which this prefix may be a half has the half no more, or again.
+    fn announce_parent(&mut self, prefix: IpNet) {
+        if let Some(id) = prefix.supernet().and_then(|parent| self.shortcut_index.get(parent)).copied() {
+            self.announce(id);
+        }
     }
 
     pub(crate) fn on_shortcut_timer(&mut self, id: ShortcutId) {

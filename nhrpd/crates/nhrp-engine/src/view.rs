@@ -189,7 +189,7 @@ impl Engine {
     /// All routes that zebra should have.
     pub fn routes(&self) -> impl Iterator<Item = Route> + '_ {
         let hosts = self.cache.iter().filter_map(|(key, _)| self.route_of(CacheId::from_key(key)));
-        hosts.chain(self.shortcuts.iter().filter_map(|(_, s)| self.shortcut_route(s)))
+        hosts.chain(self.shortcuts.iter().flat_map(|(_, s)| self.shortcut_routes(s)))
     }
 
     /// All neighbour entries that the kernel should have.

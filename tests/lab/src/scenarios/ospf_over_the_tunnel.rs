@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::{Lab, REGISTER, RESOLVE};
-use crate::dmvpn::{Dmvpn, Shape, firewall, nbma, overlay};
+use crate::dmvpn::{Dmvpn, Shape, firewall, nbma, overlay, text as text_of};
 use crate::failure::{Result, ensure};
 use crate::mix::Kind;
 use crate::net::{Process, wait_until};
@@ -23,6 +25,10 @@ const HELLOS: usize = 3;
 const HELLO: u16 = 1;
 /// All OSPF routers (RFC 2328 section A.1).
 const ALL_SPF_ROUTERS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 5);
+
+/// Host that only a `map` line of the hub knows.
+const MAPPED: &str = "10.77.0.1";
+const TAGGED: &str = "route-map TAGGED permit 10\n match tag 4711\nexit\n";
 
 /// Sends a packet to a group by gre1: group, port.
 const SEND: &str = "
@@ -62,11 +68,18 @@ print(s.recv(2048).decode(), flush=True)
 
 /// Hellos every 2 s: more than the second for which a kernel may keep packets for NFLOG back.
 fn block(node: &str) -> Result<(String, String)> {
+    // Of NHRP's routes the hub announces those that have the tag given to them on the command line.
+    let more = match node {
+        "hub" => (TAGGED, " redistribute nhrp route-map TAGGED\n"),
+        _ => ("", ""),
+    };
     let block = format!(
-        "interface gre1\n ip ospf area 0\n ip ospf network point-to-multipoint\n ip ospf hello-interval 2\n \
+        "{}interface gre1\n ip ospf area 0\n ip ospf network point-to-multipoint\n ip ospf hello-interval 2\n \
          ip ospf dead-interval 10\nexit\ninterface lan0\n ip ospf area 0\nexit\n\
-         router ospf\n ospf router-id {}\n passive-interface lan0\nexit\n",
-        overlay(node)?
+         router ospf\n ospf router-id {}\n passive-interface lan0\n{}exit\n",
+        more.0,
+        overlay(node)?,
+        more.1
     );
     Ok((node.to_owned(), block))
 }
@@ -76,6 +89,8 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
         daemons: &["ospfd"],
         static_routes: false,
         multicast: true,
+        nhrpd_options: &["--route-distance", "17", "--route-tag", "4711"],
+        interface_lines: vec![("hub".to_owned(), format!("ip nhrp map {MAPPED} {}", nbma("s1")?))],
         blocks: NODES.iter().map(|node| block(node)).collect::<Result<_>>()?,
         ..Shape::default()
     };
@@ -83,6 +98,9 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
     dmvpn.wait_registered(REGISTER)?;
     adjacent(&mut dmvpn)?;
     routes_carry_traffic(&mut dmvpn)?;
+    if lab.mix().of("hub") == Kind::Ours {
+        redistributed(&mut dmvpn)?;
+    }
     replicated(lab, &dmvpn)?;
     if lab.mix().of("hub") == Kind::Ours {
         // FRR's copies have wrong checksums, and of IPv6 the wrong ethertype.
@@ -129,6 +147,24 @@ fn routes_carry_traffic(dmvpn: &mut Dmvpn) -> Result<()> {
     dmvpn.wait_shortcut("s1", "s2", RESOLVE)?;
     let received = dmvpn.ping("s1", "s2", 5, Duration::from_millis(200))?;
     ensure!(received == 5, "{received} of 5 echo replies on the direct path");
+    Ok(())
+}
+
+/// The hub's route to a mapped host has distance and tag of the command line, and OSPF tells the spokes of it by the tag.
+fn redistributed(dmvpn: &mut Dmvpn) -> Result<()> {
+    for (node, protocol, distance) in [("hub", "nhrp", 17), ("s2", "ospf", 110)] {
+        wait_until(&format!("{node}'s {protocol} route to {MAPPED}"), ADJACENT, || {
+            let command = format!("show ip route {MAPPED}/32 json");
+            let text = dmvpn.frr(node).and_then(|frr| frr.vtysh(&[&command])).map_err(|f| f.to_string())?;
+            let entry = serde_json::from_str::<Value>(&text).ok().and_then(|document| {
+                let entries = document.get(format!("{MAPPED}/32"))?.as_array()?.clone();
+                entries.into_iter().find(|entry| text_of(entry, "protocol") == protocol)
+            });
+            let number = |key: &str| entry.as_ref()?.get(key)?.as_u64();
+            let right = number("distance") == Some(distance) && number("tag") == Some(4711);
+            if right { Ok(()) } else { Err(text) }
+        })?;
+    }
     Ok(())
 }
 
