@@ -86,6 +86,18 @@ fn outcomes_without_a_command() {
 }
 
 #[test]
+fn a_no_takes_what_the_line_took() {
+    for (line, short) in [
+        ("no tunnel source eth0", "no tunnel source"),
+        ("no tunnel protection vici profile dmvpn", "no tunnel protection"),
+        ("no ip nhrp nhs dynamic nbma 192.0.2.1 priority 5", "no ip nhrp nhs dynamic nbma 192.0.2.1"),
+        ("no ip nhrp holdtime 30", "no ip nhrp holdtime"),
+    ] {
+        assert_eq!(interface_edit(line), interface_edit(short), "{line}");
+    }
+}
+
+#[test]
 fn json_without_a_table_is_opennhrp_as_in_frr() {
     let expected = Command::Show(Show::Nhrp { afi: Afi::Ipv6, table: NhrpTable::OpenNhrp, json: true });
     assert_eq!(found(NodeKind::View, "show ipv6 nhrp json"), expected);

@@ -115,7 +115,8 @@ impl Engine {
         let shortcut =
             self.interfaces.get(interface.key()).is_some_and(|i| i.config.family(afi_of(to)).shortcut);
         // RFC 2332 2.2: the packet itself goes on along the routed path. [rfc2332-2.2-routed-path]
-        if shortcut {
+        // A server speaks for the network on whose tunnel it does: what lies behind another one is none of its business.
+        if shortcut && matches!(self.classify(Some(interface), to), Destination::Peer(_)) {
             self.resolve(to);
         }
     }

@@ -103,7 +103,11 @@ impl Engine {
         self.timers.arm(&mut resolution.timer, Timer::Resolution(id), at);
 
         // RFC 2332 3, draft-detienne-dmvpn 4.5. [rfc2332-3-serving-nhs] [dmvpn-4.5-next-hop-is-nhs]
-        let Some(peer) = self.way_to(asker, target, attempt) else { return };
+        let Some(peer) = self.way_to(asker, target, attempt) else {
+            // The route that it was asked along is gone. Kept, it would be in the way of the next indication.
+            self.end_resolution(id);
+            return;
+        };
         let Some((interface, nbma)) = self.peer_address(peer) else { return };
         let afi = afi_of(target);
         let Some(i) = self.interfaces.get(interface.key()) else { return };
