@@ -12,8 +12,8 @@ use nhrp_kernel::nflog::{Nflog, NflogPacket};
 use nhrp_kernel::packet_socket::RecvBatch;
 use nhrp_zapi::{Event, Request, ZebraClient};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
-use vtysh_plugin::{Handler, VtyRequest, VtyServer, read_config};
+use tokio::sync::{mpsc, watch};
+use vtysh_plugin::{Handler, TelnetServer, TerminalSettings, VtyRequest, VtyServer, read_config};
 
 use crate::configuration::{Configuration, Reader};
 use crate::kernel::{self, KernelSide, Sockets};
@@ -51,6 +51,7 @@ pub(crate) struct Daemon {
     /// `--log` as FRR prints it into the configuration.
     pub(crate) command_line_log: Option<String>,
     config_to_read: Option<PathBuf>,
+    terminals: watch::Sender<TerminalSettings>,
     /// What the engine and the log follow now.
     applied: nhrp_config::Config,
     started: tokio::time::Instant,
@@ -86,9 +87,16 @@ enum Woken {
     Stop,
 }
 
-/// Starts the vty server; its commands come out of the receiver.
-pub(crate) fn serve_vty(server: VtyServer) -> mpsc::Receiver<VtyRequest> {
+/// Starts the vty servers; their commands come out of the receiver.
+pub(crate) fn serve_vty(
+    server: VtyServer,
+    telnet: Option<TelnetServer>,
+    terminals: watch::Receiver<TerminalSettings>,
+) -> mpsc::Receiver<VtyRequest> {
     let (sender, requests) = mpsc::channel(VTY_QUEUE);
+    if let Some(telnet) = telnet {
+        tokio::spawn(telnet.run(sender.clone(), terminals));
+    }
     tokio::spawn(async move {
         if let Err(error) = server.run(sender).await {
             tracing::error!(target: "nhrp::common", "the vty socket is lost: {error}; restart nhrpd to use vtysh again");
@@ -133,6 +141,7 @@ impl Daemon {
             bulk: false,
             command_line_log,
             config_to_read: options.config_to_read(),
+            terminals: watch::Sender::default(),
             applied: nhrp_config::Config::default(),
             started: tokio::time::Instant::now(),
             zebra: ZebraClient::new(zebra_options),
@@ -149,6 +158,22 @@ impl Daemon {
             compare_now: false,
             settle_at: None,
         })
+    }
+
+    /// What telnet sessions follow.
+    pub(crate) fn terminals(&self) -> watch::Receiver<TerminalSettings> {
+        self.tell_terminals();
+        self.terminals.subscribe()
+    }
+
+    /// Settings of terminals may have changed.
+    pub(crate) fn tell_terminals(&self) {
+        let new = self.configuration.library.terminal(&self.hostname, &self.frr.version);
+        self.terminals.send_if_modified(|old| {
+            let changed = *old != new;
+            *old = new;
+            changed
+        });
     }
 
     fn now(&self) -> Instant {
@@ -356,6 +381,7 @@ impl Daemon {
     fn on_zebra(&mut self, event: Event) {
         if let Event::Connected { running: Some(running), .. } = &event {
             self.frr.follow(running);
+            self.tell_terminals();
         }
         let mut inputs = Vec::new();
         let reaction = self.zebra_side.translate(event, &self.engine, self.own_neighbours, &mut inputs);

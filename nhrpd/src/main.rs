@@ -20,6 +20,10 @@ mod zebra;
 use std::process::ExitCode;
 
 use options::Options;
+use vtysh_plugin::TelnetServer;
+
+/// FRR's for nhrpd.
+const DEFAULT_VTY_PORT: u16 = 2610;
 
 fn main() -> ExitCode {
     let options = match options::parse() {
@@ -67,6 +71,7 @@ fn run(options: &Options) -> Result<(), String> {
     let vty_path = options.vty_path();
     let vty = vtysh_plugin::VtyServer::bind(&vty_path, process::vty_group())
         .map_err(|e| format!("cannot listen on {}: {e}", vty_path.display()))?;
+    let telnet = listen_for_telnet(options);
     tracing::info!(
         target: "nhrp::common",
         "nhrpd {} starting, with the texts of FRR {}",
@@ -75,9 +80,27 @@ fn run(options: &Options) -> Result<(), String> {
     );
     let mut daemon = daemon::Daemon::new(options, frr, log, sockets)?;
     runtime.block_on(async move {
-        let requests = daemon::serve_vty(vty);
+        let requests = daemon::serve_vty(vty, telnet, daemon.terminals());
         readiness.tell().map_err(|e| format!("cannot report to the parent process: {e}"))?;
         daemon.read_configuration();
         daemon.run(requests).await
     })
+}
+
+/// The telnet vty. As in FRR, a daemon that cannot have it runs without: vtysh needs it not.
+fn listen_for_telnet(options: &Options) -> Option<TelnetServer> {
+    let port = options.vty_port.unwrap_or(DEFAULT_VTY_PORT);
+    if port == 0 {
+        return None;
+    }
+    match TelnetServer::bind(options.vty_addr, port) {
+        Ok(server) => Some(server),
+        Err(error) => {
+            tracing::error!(
+                target: "nhrp::common",
+                "cannot listen on port {port} for telnet: {error}; vtysh works all the same, see -A and -P"
+            );
+            None
+        }
+    }
 }

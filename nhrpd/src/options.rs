@@ -86,10 +86,10 @@ pub(crate) struct Options {
     /// Group to run as
     #[arg(short, long, value_name = "GROUP", default_value = "frr")]
     pub(crate) group: String,
-    /// Set vty's bind address (accepted: there is no telnet vty yet)
+    /// Set vty's bind address
     #[arg(short = 'A', long = "vty_addr", value_name = "ADDRESS")]
     pub(crate) vty_addr: Option<IpAddr>,
-    /// Set vty's port number (accepted: there is no telnet vty yet)
+    /// Set vty's port number (0: no telnet vty)
     #[arg(short = 'P', long = "vty_port", value_name = "PORT")]
     pub(crate) vty_port: Option<u16>,
 

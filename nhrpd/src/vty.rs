@@ -212,6 +212,7 @@ impl Daemon {
 
     fn edit_library(&mut self, edit: &LibraryEdit) -> Reply {
         let reply = self.configuration.edit_library(edit);
+        self.tell_terminals();
         if matches!(edit, LibraryEdit::Log(_))
             && let Err(error) = self.log.configure(&self.configuration.library.logging)
         {

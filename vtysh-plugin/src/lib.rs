@@ -38,13 +38,15 @@ pub mod render;
 mod reply;
 mod server;
 mod session;
+mod telnet;
 
 pub use command::{ClearTarget, Command, NhrpTable, Show, WriteTarget};
 pub use config_file::{ConfigError, read_config};
 pub use framing::{MAX_REQUEST, Request, RequestReader, encode_reply};
-pub use library::{LibraryConfig, LibraryEdit, ListEdit, ListFamily};
+pub use library::{Banner, LibraryConfig, LibraryEdit, ListEdit, ListFamily};
 pub use logging::{LogEdit, LogLevel, LogTarget, Logging};
 pub use release::Release;
 pub use reply::{Reply, ReturnCode};
 pub use server::{VtyRequest, VtyServer};
 pub use session::{Handler, Node, Pending, Session, Step};
+pub use telnet::{AccessRule, Password, TelnetServer, TerminalSettings};

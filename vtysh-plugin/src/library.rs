@@ -1,8 +1,9 @@
-//! What FRR's library configures in every daemon although nhrpd hardly uses it: access and prefix lists, passwords,
-//! `service …`, logging. It is kept because it must be printed back. Enforces nothing.
+//! What FRR's library configures in every daemon: access and prefix lists, passwords, `service …`, logging, terminals.
+//! Most of it is kept because it must be printed back. Enforces nothing.
 
 use std::collections::BTreeMap;
 
+use crate::telnet::{AccessRule, Password, TerminalSettings};
 use crate::{LogEdit, LogTarget, Logging, Release, Reply, ReturnCode};
 
 /// Kinds of list, in the order in which FRR prints them.
@@ -114,6 +115,26 @@ pub enum LibraryEdit {
     MemstatsAtExit(bool),
     /// `exec-timeout MINUTES [SECONDS]`; 0 0 is none, 10 0 the default.
     ExecTimeout((u32, u32)),
+    /// `[no] login`
+    Login(bool),
+    /// `[ipv6] access-class NAME`
+    AccessClass(ListFamily, Option<String>),
+    /// `banner motd …`
+    Banner(Banner),
+}
+
+/// What a client reads before it logs in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Banner {
+    /// The built-in text.
+    #[default]
+    Default,
+    /// `no banner motd`
+    None,
+    /// `banner motd line TEXT`
+    Line(String),
+    /// `banner motd file FILE`; read when the configuration changes.
+    File(String),
 }
 
 const DEFAULT_WARNING_MS: u32 = 5000;
@@ -146,6 +167,10 @@ pub struct LibraryConfig {
     terminal_length: Option<u16>,
     memstats_at_exit: bool,
     exec_timeout: (u32, u32),
+    login: bool,
+    access_class: Option<String>,
+    access_class_ipv6: Option<String>,
+    banner: Banner,
     lists: BTreeMap<(ListFamily, String), List>,
 }
 
@@ -167,6 +192,10 @@ impl Default for LibraryConfig {
             terminal_length: None,
             memstats_at_exit: false,
             exec_timeout: DEFAULT_EXEC_TIMEOUT,
+            login: true,
+            access_class: None,
+            access_class_ipv6: None,
+            banner: Banner::Default,
             lists: BTreeMap::new(),
         }
     }
@@ -193,9 +222,15 @@ impl LibraryConfig {
                 }
             }
             LibraryEdit::AllowReservedRanges(on) => self.allow_reserved_ranges = *on,
-            LibraryEdit::Password(words) => self.password.clone_from(words),
-            LibraryEdit::EnablePassword(words) => self.enable_password.clone_from(words),
-            LibraryEdit::PasswordEncryption(on) => self.password_encryption = *on,
+            LibraryEdit::Password(words) => self.password = words.clone().map(|words| self.stored(words)),
+            LibraryEdit::EnablePassword(words) => {
+                self.enable_password = words.clone().map(|words| self.stored(words));
+            }
+            LibraryEdit::PasswordEncryption(on) => {
+                self.password_encryption = *on;
+                self.password = self.password.take().map(|words| self.stored(words));
+                self.enable_password = self.enable_password.take().map(|words| self.stored(words));
+            }
             LibraryEdit::AdvancedVty(on) => self.advanced_vty = *on,
             LibraryEdit::CpuTimeStats(on) => self.cputime_stats = *on,
             LibraryEdit::CpuTimeWarning(ms) => self.cputime_warning = *ms,
@@ -203,8 +238,17 @@ impl LibraryConfig {
             LibraryEdit::TerminalLength(lines) => self.terminal_length = *lines,
             LibraryEdit::MemstatsAtExit(on) => self.memstats_at_exit = *on,
             LibraryEdit::ExecTimeout(timeout) => self.exec_timeout = *timeout,
+            LibraryEdit::Login(on) => self.login = *on,
+            LibraryEdit::AccessClass(ListFamily::AccessIpv6, name) => self.access_class_ipv6.clone_from(name),
+            LibraryEdit::AccessClass(_, name) => self.access_class.clone_from(name),
+            LibraryEdit::Banner(banner) => self.banner = banner.clone(),
         }
         Reply::ok()
+    }
+
+    /// What follows `password`: hashed if that is wanted, and what was hashed once stays so.
+    fn stored(&self, words: String) -> String {
+        if self.password_encryption { Password::parse(&words).hashed() } else { words }
     }
 
     fn apply_list(&mut self, family: ListFamily, name: &str, edit: &ListEdit) -> Reply {
@@ -310,15 +354,59 @@ impl LibraryConfig {
 
     /// The last lines: `line vty` and `log commands`.
     pub(crate) fn vty_lines(&self) -> String {
-        let mut out = String::new();
+        let mut line = String::new();
+        if let Some(name) = &self.access_class {
+            line.push_str(&format!(" access-class {name}\n"));
+        }
+        if let Some(name) = &self.access_class_ipv6 {
+            line.push_str(&format!(" ipv6 access-class {name}\n"));
+        }
         if self.exec_timeout != DEFAULT_EXEC_TIMEOUT {
             let (minutes, seconds) = self.exec_timeout;
-            out.push_str(&format!("line vty\n exec-timeout {minutes} {seconds}\nexit\n"));
+            line.push_str(&format!(" exec-timeout {minutes} {seconds}\n"));
         }
+        if !self.login {
+            line.push_str(" no login\n");
+        }
+        let mut out = if line.is_empty() { line } else { format!("line vty\n{line}exit\n") };
         if self.logging.commands {
             out.push_str("log commands\n");
         }
         out
+    }
+
+    /// What terminals need to know of all this. `default_hostname` and `release` as in [`Self::host_lines`].
+    #[must_use]
+    pub fn terminal(&self, default_hostname: &str, version: &str) -> TerminalSettings {
+        let (minutes, seconds) = self.exec_timeout;
+        let seconds = u64::from(minutes) * 60 + u64::from(seconds);
+        let rules = |family, name: &Option<String>| {
+            let name = name.as_ref()?;
+            // As in FRR, a list that does not exist keeps nobody out.
+            let list = self.lists.get(&(family, name.clone()))?;
+            Some(list.rules.values().filter_map(|rule| AccessRule::parse(rule)).collect())
+        };
+        TerminalSettings {
+            hostname: self.hostname.clone().unwrap_or_else(|| default_hostname.to_owned()),
+            greeting: match &self.banner {
+                Banner::Default => format!(
+                    "\nHello, this is FRRouting (version {version}), with nhrpd {} in its place.\n\n",
+                    env!("CARGO_PKG_VERSION")
+                ),
+                Banner::None => String::new(),
+                Banner::Line(text) => format!("{text}\n"),
+                Banner::File(path) => std::fs::read_to_string(path).unwrap_or_default(),
+            },
+            login: self.login,
+            password: self.password.as_deref().map(Password::parse),
+            enable_password: self.enable_password.as_deref().map(Password::parse),
+            advanced: self.advanced_vty,
+            timeout: (seconds > 0).then(|| std::time::Duration::from_secs(seconds)),
+            access: [
+                rules(ListFamily::Access, &self.access_class),
+                rules(ListFamily::AccessIpv6, &self.access_class_ipv6),
+            ],
+        }
     }
 
     /// Lines of all access and prefix lists.

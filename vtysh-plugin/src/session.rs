@@ -3,6 +3,7 @@
 
 use nhrp_config::Edit;
 
+pub(crate) use crate::grammar::Next as Help;
 use crate::grammar::{self, Action, Context, Match, NodeKind};
 use crate::{Command, Reply, ReturnCode};
 
@@ -32,6 +33,18 @@ impl Node {
             Self::Interface(_) => NodeKind::Interface,
             Self::Vrf(_) => NodeKind::Vrf,
             Self::Line => NodeKind::Line,
+        }
+    }
+
+    /// What FRR puts behind the host name.
+    fn prompt(&self) -> &'static str {
+        match self {
+            Self::View => "> ",
+            Self::Enable => "# ",
+            Self::Config => "(config)# ",
+            Self::Interface(_) => "(config-if)# ",
+            Self::Vrf(_) => "(config-vrf)# ",
+            Self::Line => "(config-line)# ",
         }
     }
 
@@ -153,6 +166,38 @@ impl Session {
         reply
     }
 
+    /// What a prompt shows of the node.
+    pub(crate) fn prompt(&self) -> &'static str {
+        self.node.prompt()
+    }
+
+    /// To ENABLE, without a word.
+    pub(crate) fn raise(&mut self) {
+        self.node = Node::Enable;
+    }
+
+    /// From any node of the configuration to ENABLE.
+    pub(crate) fn leave_configuration(&mut self) {
+        if self.node != Node::View {
+            self.node = Node::Enable;
+        }
+    }
+
+    /// Whether the line is `enable`, in whatever abbreviation.
+    pub(crate) fn would_enable(&self, line: &str) -> bool {
+        grammar::parse(self.node.kind(), line.trim(), &self.context()) == Match::Found(Action::Enable)
+    }
+
+    /// What may follow where the cursor is behind `text`.
+    pub(crate) fn help(&self, text: &str) -> Help {
+        let (node, text) = match strip_do(text.trim_start()) {
+            Some(rest) if self.node != Node::View => (NodeKind::Enable, rest),
+            _ => (self.node.kind(), text),
+        };
+        let (words, partial) = text.rsplit_once(char::is_whitespace).unwrap_or(("", text));
+        grammar::next(node, &words.split_whitespace().collect::<Vec<_>>(), partial)
+    }
+
     fn context(&self) -> Context<'_> {
         let interface = match &self.node {
             Node::Interface(name) => Some(name.as_str()),
@@ -179,6 +224,7 @@ impl Session {
             Action::Ignore => Step::Reply(Reply::ok()),
             Action::NothingToDo => Step::Reply(Reply::new(ReturnCode::NothingToDo, "")),
             Action::List => Step::Reply(Reply::text(grammar::list(NodeKind::Enable))),
+            Action::Find(pattern) => Step::Reply(grammar::find(&pattern)),
             _ => Step::Reply(Self::refusal(&Match::None, line)),
         }
     }
@@ -209,6 +255,8 @@ impl Session {
                 _ => self.node = Node::Config,
             },
             Action::List => reply.text = grammar::list(self.node.kind()),
+            Action::Find(pattern) => reply = grammar::find(&pattern),
+            Action::Help => reply.text = grammar::HELP.to_owned(),
         }
         Step::Reply(reply)
     }

@@ -9,7 +9,7 @@ use super::syntax::{Ast, Kind, Token};
 
 /// How well a word fits, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
+pub(super) enum Rank {
     Exact,
     Typed,
     Abbreviated,
@@ -27,6 +27,11 @@ pub(super) struct Step {
 }
 
 impl Step {
+    /// How well the word fits.
+    pub(super) fn rank(&self) -> Rank {
+        self.rank
+    }
+
     /// Name of the capture.
     pub(super) fn name(&self) -> &'static str {
         self.token.name
@@ -50,6 +55,9 @@ pub(super) enum Best<T> {
     Incomplete,
 }
 
+/// Hears of each word that could come next: what was matched so far, and the word.
+type Missing<'a> = &'a mut dyn FnMut(&[Step], &Token);
+
 #[derive(Clone, Debug, Default)]
 struct Thread {
     at: usize,
@@ -59,11 +67,12 @@ struct Thread {
 /// Matches `words` with every command.
 pub(super) fn best<'a, T>(commands: impl Iterator<Item = (&'a Ast, T)>, words: &[&str]) -> Best<T> {
     let mut incomplete = false;
+    let mut missing = |_: &[Step], _: &Token| incomplete = true;
     let mut found: Option<(Vec<Step>, T)> = None;
     let mut ambiguous = false;
     for (ast, tag) in commands {
         let mut tag = Some(tag);
-        let threads = run(ast, vec![Thread::default()], words, &mut incomplete);
+        let threads = run(ast, vec![Thread::default()], words, &mut missing);
         for thread in threads.into_iter().filter(|thread| thread.at == words.len()) {
             let order = found.as_ref().map_or(Ordering::Less, |(steps, _)| compare(&thread.steps, steps));
             match order {
@@ -89,6 +98,22 @@ pub(super) fn best<'a, T>(commands: impl Iterator<Item = (&'a Ast, T)>, words: &
     }
 }
 
+/// What may follow after `words`: each way that fits them, with the word that would come next, or none where the
+/// command may end.
+pub(super) fn continuations<'a>(
+    commands: impl Iterator<Item = &'a Ast>,
+    words: &[&str],
+) -> Vec<(Vec<Step>, Option<Token>)> {
+    let mut all = Vec::new();
+    for ast in commands {
+        let threads = run(ast, vec![Thread::default()], words, &mut |steps: &[Step], token: &Token| {
+            all.push((steps.to_vec(), Some(*token)));
+        });
+        all.extend(threads.into_iter().filter(|t| t.at == words.len()).map(|thread| (thread.steps, None)));
+    }
+    all
+}
+
 fn compare(left: &[Step], right: &[Step]) -> Ordering {
     left.iter().map(|step| step.rank).cmp(right.iter().map(|step| step.rank))
 }
@@ -100,36 +125,36 @@ fn differ(left: &[Step], right: &[Step]) -> bool {
         .any(|(left, right)| left.rank == Rank::Abbreviated && left.token.label != right.token.label)
 }
 
-fn run(ast: &Ast, threads: Vec<Thread>, words: &[&str], incomplete: &mut bool) -> Vec<Thread> {
+fn run(ast: &Ast, threads: Vec<Thread>, words: &[&str], missing: Missing<'_>) -> Vec<Thread> {
     if threads.is_empty() {
         return threads;
     }
     match ast {
         Ast::Token(token) => {
-            threads.into_iter().filter_map(|thread| advance(token, thread, words, incomplete)).collect()
+            threads.into_iter().filter_map(|thread| advance(token, thread, words, missing)).collect()
         }
         Ast::Sequence(items) => {
-            items.iter().fold(threads, |threads, item| run(item, threads, words, incomplete))
+            items.iter().fold(threads, |threads, item| run(item, threads, words, missing))
         }
         Ast::Choice(choices) => {
-            choices.iter().flat_map(|choice| run(choice, threads.clone(), words, incomplete)).collect()
+            choices.iter().flat_map(|choice| run(choice, threads.clone(), words, missing)).collect()
         }
         Ast::Optional(inner) => {
-            let mut all = run(inner, threads.clone(), words, incomplete);
+            let mut all = run(inner, threads.clone(), words, missing);
             all.extend(threads);
             all
         }
         Ast::Set(members) => {
             let members: Vec<&Ast> = members.iter().collect();
-            run_set(&members, &threads, words, incomplete)
+            run_set(&members, &threads, words, missing)
         }
     }
 }
 
-fn run_set(members: &[&Ast], threads: &[Thread], words: &[&str], incomplete: &mut bool) -> Vec<Thread> {
+fn run_set(members: &[&Ast], threads: &[Thread], words: &[&str], missing: Missing<'_>) -> Vec<Thread> {
     let mut all = Vec::new();
     for (index, member) in members.iter().enumerate() {
-        let after = run(member, threads.to_vec(), words, incomplete);
+        let after = run(member, threads.to_vec(), words, missing);
         if after.is_empty() {
             continue;
         }
@@ -139,15 +164,15 @@ fn run_set(members: &[&Ast], threads: &[Thread], words: &[&str], incomplete: &mu
             .filter(|(other, _)| *other != index)
             .map(|(_, member)| *member)
             .collect();
-        all.extend(run_set(&others, &after, words, incomplete));
+        all.extend(run_set(&others, &after, words, missing));
         all.extend(after);
     }
     all
 }
 
-fn advance(token: &Token, mut thread: Thread, words: &[&str], incomplete: &mut bool) -> Option<Thread> {
+fn advance(token: &Token, mut thread: Thread, words: &[&str], missing: Missing<'_>) -> Option<Thread> {
     let Some(word) = words.get(thread.at) else {
-        *incomplete = true;
+        missing(&thread.steps, token);
         return None;
     };
     let rank = rank(token, word)?;
@@ -159,6 +184,26 @@ fn advance(token: &Token, mut thread: Thread, words: &[&str], incomplete: &mut b
     thread.steps.push(Step { rank, token: *token, value });
     thread.at = next;
     Some(thread)
+}
+
+/// `partial` may be the beginning of this word.
+pub(super) fn could_begin(token: &Token, partial: &str) -> bool {
+    let of = |characters: &str| partial.chars().all(|c| c.is_ascii_hexdigit() || characters.contains(c));
+    match token.kind {
+        Kind::Keyword => token.label.starts_with(partial),
+        Kind::Word | Kind::Line => true,
+        Kind::Range(_, high) => {
+            partial.is_empty()
+                || partial.bytes().all(|byte| byte.is_ascii_digit())
+                    && partial.parse::<u64>().is_ok_and(|n| n <= high)
+        }
+        Kind::Ipv4 => partial.chars().all(|c| c.is_ascii_digit() || c == '.'),
+        Kind::Ipv4Prefix => partial.chars().all(|c| c.is_ascii_digit() || "./".contains(c)),
+        // A dot is part of one only behind a colon: `::ffff:192.0.2.1`.
+        Kind::Ipv6 => of(":") || partial.contains(':') && of(":."),
+        Kind::Ipv6Prefix => of(":/") || partial.contains(':') && of(":./"),
+        Kind::Mac => of(":"),
+    }
 }
 
 fn rank(token: &Token, word: &str) -> Option<Rank> {

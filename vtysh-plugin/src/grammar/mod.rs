@@ -2,15 +2,18 @@
 //! ambiguity and the command table; keeps no state and carries nothing out.
 
 mod args;
+mod completion;
+mod help;
 mod matcher;
 mod syntax;
 mod table;
 
 use std::sync::LazyLock;
 
-use crate::Command;
+use crate::{Command, Reply};
 
 use args::Args;
+pub(crate) use completion::{Next, next};
 use syntax::Ast;
 
 /// Kind of node; a bit in a set of nodes.
@@ -65,7 +68,22 @@ pub(crate) enum Action {
     End,
     /// `list`
     List,
+    /// `find REGEX`
+    Find(String),
+    /// `help`
+    Help,
 }
+
+/// How to get help on a terminal.
+pub(crate) const HELP: &str = "\
+On a terminal, '?' shows what can be typed next, at every point of a line:
+behind a blank all the words that may follow, behind the beginning of a word
+those that begin like it. Tab completes a word as far as it is clear.
+
+Words can be abbreviated as long as no other fits. 'list' shows every command
+of the current mode, 'find REGEX' those of all modes that match.
+
+";
 
 /// Outcome of matching a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +142,30 @@ pub(crate) fn list(node: NodeKind) -> String {
     let visible =
         COMMANDS.iter().filter(|command| command.entry.nodes & node as u8 != 0 && !command.entry.hidden);
     visible.map(|command| format!("    {}\n", syntax::without_names(command.entry.syntax))).collect()
+}
+
+/// `find`: the commands of all nodes that match a regular expression.
+pub(crate) fn find(pattern: &str) -> Reply {
+    let regex = match regex_lite::Regex::new(pattern) {
+        Ok(regex) => regex,
+        Err(error) => return Reply::warning(format!("% {error}")),
+    };
+    let nodes = [
+        (NodeKind::View, "view"),
+        (NodeKind::Enable, "enable"),
+        (NodeKind::Config, "config"),
+        (NodeKind::Interface, "interface"),
+        (NodeKind::Vrf, "vrf"),
+        (NodeKind::Line, "vty"),
+    ];
+    let mut text = String::new();
+    for (node, name) in nodes {
+        let found = list(node);
+        for line in found.lines().map(str::trim_start).filter(|line| regex.is_match(line)) {
+            text.push_str(&format!("  ({name})  {line}\n"));
+        }
+    }
+    Reply::text(text)
 }
 
 #[cfg(test)]

@@ -97,6 +97,51 @@ no interface gre9
 no nhrp nflog-group
 ";
 
+/// Types the lines of its standard input, keys as Python escapes, into the telnet vty, and prints what comes back.
+const TELNET: &str = r"
+import codecs, socket, sys, time
+def connect():
+    s = socket.create_connection(('127.0.0.1', 2610)); s.settimeout(20); return s
+def until(s, ends):
+    text = b''
+    while not text.endswith(ends):
+        got = s.recv(65536)
+        if not got:
+            return text + b'<end>'
+        text += got
+    return text
+s = connect()
+until(s, (b'Password: ',))
+for line in sys.stdin.read().splitlines():
+    s.sendall(codecs.decode(line, 'unicode_escape').encode('latin-1') + b'\r\n')
+    print(repr(until(s, (b'Password: ', b'> ', b'# '))))
+";
+
+/// Keys for [`TELNET`]: passwords, prompts, editing, Tab, answers, and the way out.
+const KEYS: &str = r"
+wrong
+zebra
+sh ip nhrp nh\t\t
+show bogus
+enable
+wrong
+secret
+xshow\x01\x04\x05w ip\x17debugging
+conf t
+interface gre1
+ip nhrp
+tunnel \t\x15
+ip nhrp holdtime x\x7f77
+\x10\x10\x0e
+do sh\tdebugging
+line vty
+exec-timeout 5 7
+end
+show running-config
+\x1b[A\x1b[D\x1b[D\x03
+exit
+";
+
 /// What was done, and what vtysh or a script printed.
 #[derive(Debug, PartialEq, Eq)]
 struct Step {
@@ -129,14 +174,9 @@ fn transcript(lab: &Lab, kind: Kind) -> Result<Vec<Step>> {
     std::thread::sleep(AUTHORISED);
     let mut steps = Vec::new();
     for node in ["hub", "s1"] {
-        let mut commands: Vec<String> = TABLES.iter().map(|&command| command.to_owned()).collect();
-        commands.extend(TABLES.iter().map(|command| format!("{command} json")));
-        commands.extend(
-            ["sh ip nhrp ca", "show running-config", "show debugging nhrp", "show ip nhrp bogus"]
-                .map(String::from),
-        );
-        for command in commands {
-            steps.push(step(&dmvpn, node, &["vtysh", "-c", &command])?);
+        tables(&dmvpn, node, &mut steps)?;
+        for command in ["sh ip nhrp ca", "show running-config", "show debugging nhrp", "show ip nhrp bogus"] {
+            steps.push(step(&dmvpn, node, &["vtysh", "-c", command])?);
         }
     }
     // FRR drops a shortcut that is not used after some seconds: it is looked at once and cleared.
@@ -176,8 +216,39 @@ fn transcript(lab: &Lab, kind: Kind) -> Result<Vec<Step>> {
         )?);
     }
     steps.push(step(&dmvpn, "s2", &["vtysh", "-c", "no debug nhrp all", "-c", "show debugging nhrp"])?);
+    for line in ["password zebra", "enable password secret"] {
+        steps.push(step(&dmvpn, "s2", &["vtysh", "-d", "nhrpd", "-c", "conf t", "-c", line])?);
+    }
+    node.write_file("/run/telnet.py", TELNET)?;
+    node.write_file("/run/keys", KEYS.trim_start())?;
+    steps.push(step(&dmvpn, "s2", &["sh", "-c", "python3 /run/telnet.py < /run/keys"])?);
     dmvpn.all_alive()?;
     Ok(steps)
+}
+
+/// All tables as text and as JSON, by one vtysh: starting it takes longer than what it asks for.
+fn tables(dmvpn: &Dmvpn, node: &str, steps: &mut Vec<Step>) -> Result<()> {
+    let json = TABLES.iter().map(|command| format!("{command} json"));
+    let commands: Vec<String> = TABLES.iter().map(|&command| command.to_owned()).chain(json).collect();
+    // -E prints each command behind a prompt.
+    let line: Vec<&str> =
+        ["vtysh", "-E"].into_iter().chain(commands.iter().flat_map(|c| ["-c", c.as_str()])).collect();
+    let output = dmvpn.node(node)?.run(&line)?;
+    let mut rest = output.stdout.as_str();
+    for (index, command) in commands.iter().enumerate() {
+        let begin = format!("{node}# {command}\n");
+        rest = rest.strip_prefix(&begin).context(|| format!("no {begin:?} where {rest:?} begins"))?;
+        let next = commands.get(index + 1).map(|next| format!("{node}# {next}\n"));
+        let end = next.and_then(|next| rest.find(&next)).unwrap_or(rest.len());
+        let (text, after) = rest.split_at(end);
+        steps.push(Step { what: format!("{node}: {command}"), printed: masked(command, text) });
+        rest = after;
+    }
+    steps.push(Step {
+        what: format!("{node}: how vtysh ends"),
+        printed: format!("{}[{}]", output.stderr, output.status),
+    });
+    Ok(())
 }
 
 /// From one configuration to another with `frr-reload.py`.

@@ -3,7 +3,7 @@
 use super::{CONFIG, ENABLE, LINE, command, entry, hidden};
 use crate::grammar::args::Args;
 use crate::grammar::{Action, Entry};
-use crate::{Command, LibraryEdit, LogEdit, LogTarget};
+use crate::{Banner, Command, LibraryEdit, ListFamily, LogEdit, LogTarget};
 
 const IGNORE: fn(&Args<'_>) -> Option<Action> = |_| Some(Action::Ignore);
 
@@ -46,8 +46,10 @@ pub(super) const COMMANDS: &[Entry] = &[
     entry(CONFIG, "[no] allow-reserved-ranges", |args| {
         library(LibraryEdit::AllowReservedRanges(args.is_set()))
     }),
-    entry(CONFIG, "banner motd <default|file FILE|line LINE...>", IGNORE),
-    entry(CONFIG, "no banner motd", IGNORE),
+    entry(CONFIG, "banner motd default", |_| banner(Banner::Default)),
+    entry(CONFIG, "banner motd file FILE", |args| banner(Banner::File(args.text("FILE")?))),
+    entry(CONFIG, "banner motd line LINE...$text", |args| banner(Banner::Line(args.text("text")?))),
+    entry(CONFIG, "no banner motd", |_| banner(Banner::None)),
     entry(CONFIG, "no vrf NAME", IGNORE),
     entry(CONFIG, "yang module-translator <load|unload> FILENAME", IGNORE),
     entry(CONFIG | ENABLE, "[no] debug unique-id UID backtrace", |_| Some(Action::NothingToDo)),
@@ -129,20 +131,29 @@ pub(super) const COMMANDS: &[Entry] = &[
         log(LogEdit::FilterText { text: args.text("text")?, add: args.is_set() })
     }),
     entry(CONFIG, "[no] log extended-syslog EXTLOGNAME", IGNORE),
-    // There is no telnet vty to which these could apply; `exec-timeout` is printed back.
     entry(LINE, "exec-timeout (0-35791)$minutes [(0-2147483)$seconds]", |args| {
         library(LibraryEdit::ExecTimeout((args.number("minutes")?, args.number("seconds").unwrap_or(0))))
     }),
     entry(LINE, "no exec-timeout", |_| library(LibraryEdit::ExecTimeout((0, 0)))),
-    entry(LINE, "[no] login", IGNORE),
-    entry(LINE, "access-class WORD", IGNORE),
-    entry(LINE, "no access-class [WORD]", IGNORE),
-    entry(LINE, "ipv6 access-class WORD", IGNORE),
-    entry(LINE, "no ipv6 access-class [WORD]", IGNORE),
+    entry(LINE, "[no] login", |args| library(LibraryEdit::Login(args.is_set()))),
+    entry(LINE, "access-class WORD$name", |args| access_class(ListFamily::Access, args.text("name"))),
+    entry(LINE, "no access-class [WORD]", |_| access_class(ListFamily::Access, None)),
+    entry(LINE, "ipv6 access-class WORD$name", |args| {
+        access_class(ListFamily::AccessIpv6, args.text("name"))
+    }),
+    entry(LINE, "no ipv6 access-class [WORD]", |_| access_class(ListFamily::AccessIpv6, None)),
 ];
 
 fn library(edit: LibraryEdit) -> Option<Action> {
     command(Command::Library(edit))
+}
+
+fn access_class(family: ListFamily, name: Option<String>) -> Option<Action> {
+    library(LibraryEdit::AccessClass(family, name))
+}
+
+fn banner(banner: Banner) -> Option<Action> {
+    library(LibraryEdit::Banner(banner))
 }
 
 fn log(edit: LogEdit) -> Option<Action> {

@@ -12,6 +12,8 @@ pub(super) const COMMANDS: &[Entry] = &[
     entry(ALL, "quit", |_| Some(Action::Exit)),
     entry(ENABLE | BELOW_ENABLE, "end", |_| Some(Action::End)),
     entry(ALL, "list [permutations]", |_| Some(Action::List)),
+    entry(ALL, "find REGEX...$regex", |args| Some(Action::Find(args.text("regex")?))),
+    entry(ALL, "help", |_| Some(Action::Help)),
     // Only the default VRF is known here; the name is accepted because vtysh forwards it.
     entry(CONFIG | INTERFACE, "interface IFNAME [vrf NAME]", |args| {
         Some(Action::EnterInterface(args.text("IFNAME")?))

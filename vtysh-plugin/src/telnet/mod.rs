@@ -1,0 +1,236 @@
+//! The vty by telnet, port 2610: login, line editing, `?` and Tab as in FRR, over TCP in clear text.
+//!
+//! Owns connections and who may open one. Executes nothing: commands go to the daemon by the channel that the vty
+//! socket uses, and settings come from it.
+
+mod access;
+mod editor;
+mod terminal;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+use access::allows;
+pub use access::{AccessRule, Password};
+use terminal::{Do, Terminal};
+
+use crate::{Reply, VtyRequest};
+
+/// FRR's.
+const BACKLOG: i32 = 3;
+/// One operator needs one; more wait in the backlog, so that nobody fills the daemon's table of descriptors.
+const MAX_CONNECTIONS: usize = 32;
+
+/// What the configuration says about terminals.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TerminalSettings {
+    /// In front of each prompt.
+    pub hostname: String,
+    /// Printed to each client, lines ending in `\n`.
+    pub greeting: String,
+    /// `no login` clears it: nobody is asked for a password.
+    pub login: bool,
+    /// `password`; without one and with `login`, nobody gets in.
+    pub password: Option<Password>,
+    /// `enable password`
+    pub enable_password: Option<Password>,
+    /// `service advanced-vty`: who has logged in is in ENABLE at once if that needs no password.
+    pub advanced: bool,
+    /// `exec-timeout`; none for never.
+    pub timeout: Option<Duration>,
+    /// `access-class` and `ipv6 access-class`: rules for the client's address, in order; none for anybody.
+    pub access: [Option<Vec<AccessRule>>; 2],
+}
+
+/// The listening sockets.
+#[derive(Debug)]
+pub struct TelnetServer {
+    listeners: Vec<TcpListener>,
+}
+
+type Connected = Arc<Mutex<BTreeMap<u64, IpAddr>>>;
+
+impl TelnetServer {
+    /// Binds `port` on `address`, or on all addresses of both families. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// Those of the system calls, if no address can be bound.
+    pub fn bind(address: Option<IpAddr>, port: u16) -> io::Result<Self> {
+        let all = [IpAddr::from([0u8; 4]), IpAddr::from([0u16; 8])];
+        let wanted = address.as_ref().map_or(all.as_slice(), std::slice::from_ref);
+        let mut listeners = Vec::new();
+        let mut failure = None;
+        for address in wanted {
+            match listen(SocketAddr::new(*address, port)) {
+                Ok(listener) => listeners.push(listener),
+                Err(error) => failure = Some(error),
+            }
+        }
+        match failure {
+            // A machine without IPv6 has no such address to listen on.
+            Some(error) if listeners.is_empty() => Err(error),
+            _ => Ok(Self { listeners }),
+        }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Serves until the receiving end of `requests` is gone.
+    pub async fn run(self, requests: mpsc::Sender<VtyRequest>, settings: watch::Receiver<TerminalSettings>) {
+        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let connected = Connected::default();
+        let mut accepting = tokio::task::JoinSet::new();
+        for listener in self.listeners {
+            let door = Door {
+                requests: requests.clone(),
+                settings: settings.clone(),
+                slots: Arc::clone(&slots),
+                connected: Arc::clone(&connected),
+            };
+            accepting.spawn(door.accept(listener));
+        }
+        accepting.join_all().await;
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// What each listening socket needs to open a session.
+struct Door {
+    requests: mpsc::Sender<VtyRequest>,
+    settings: watch::Receiver<TerminalSettings>,
+    slots: Arc<Semaphore>,
+    connected: Connected,
+}
+
+impl Door {
+    async fn accept(self, listener: TcpListener) {
+        let mut number = 0;
+        loop {
+            let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else { return };
+            let (stream, peer) = tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        tracing::warn!(%error, "telnet vty: cannot accept a connection");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        continue;
+                    }
+                },
+                () = self.requests.closed() => return,
+            };
+            if !allows(&self.settings.borrow().access, peer.ip()) {
+                tracing::info!("telnet vty: connection from {} refused by access-class", peer.ip());
+                continue;
+            }
+            number += 1;
+            let id = number * 2 + u64::from(peer.is_ipv6());
+            let connection = Connection {
+                stream,
+                requests: self.requests.clone(),
+                settings: self.settings.clone(),
+                connected: Arc::clone(&self.connected),
+            };
+            let connected = Arc::clone(&self.connected);
+            tokio::spawn(async move {
+                let _slot = slot;
+                if let Ok(mut all) = connected.lock() {
+                    all.insert(id, peer.ip());
+                }
+                if let Err(error) = connection.serve().await {
+                    tracing::debug!(%error, "telnet vty: connection lost");
+                }
+                if let Ok(mut all) = connected.lock() {
+                    all.remove(&id);
+                }
+            });
+        }
+    }
+}
+
+struct Connection {
+    stream: TcpStream,
+    requests: mpsc::Sender<VtyRequest>,
+    settings: watch::Receiver<TerminalSettings>,
+    connected: Connected,
+}
+
+impl Connection {
+    async fn serve(mut self) -> io::Result<()> {
+        let (mut out, mut buffer) = (Vec::new(), vec![0; 1024]);
+        let settings = self.settings.borrow().clone();
+        let Some(mut terminal) = Terminal::open(&settings, &mut out) else {
+            return self.stream.write_all(&out).await;
+        };
+        loop {
+            self.stream.write_all(&std::mem::take(&mut out)).await?;
+            let timeout = self.settings.borrow().timeout;
+            let read = self.stream.read(&mut buffer);
+            let count = match timeout {
+                Some(timeout) => match tokio::time::timeout(timeout, read).await {
+                    Ok(count) => count?,
+                    Err(_) => return self.stream.write_all(b"\r\nVty connection is timed out.\r\n").await,
+                },
+                None => read.await?,
+            };
+            if count == 0 {
+                return Ok(());
+            }
+            let mut settings = self.settings.borrow().clone();
+            for octet in buffer.get(..count).unwrap_or_default() {
+                let mut next = terminal.octet(*octet, &settings, &mut out);
+                loop {
+                    next = match next {
+                        Do::Nothing => break,
+                        Do::Close => return self.stream.write_all(&out).await,
+                        Do::Who => terminal.say(&self.who(), &settings, &mut out),
+                        Do::Ask(command, asking) => {
+                            let reply = self.ask(command).await;
+                            settings = self.settings.borrow().clone();
+                            terminal.answered(asking, reply, &settings, &mut out)
+                        }
+                    };
+                }
+            }
+        }
+    }
+
+    async fn ask(&self, command: crate::Command) -> Reply {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.requests.send(VtyRequest { command, reply }).await.is_ok();
+        match answer.await {
+            Ok(reply) if sent => reply,
+            _ => Reply { close: true, ..Reply::warning("% The daemon is shutting down") },
+        }
+    }
+
+    fn who(&self) -> Reply {
+        let lines = self.connected.lock().map(|all| {
+            all.iter().map(|(id, peer)| format!(" vty[{id}] connected from {peer}.\n")).collect::<String>()
+        });
+        Reply::text(lines.unwrap_or_default())
+    }
+}

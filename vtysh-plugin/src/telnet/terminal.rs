@@ -1,0 +1,294 @@
+//! One telnet session: login, prompt, help, and the commands that only a terminal has. Sans-IO: octets in, octets
+//! out; what the daemon must answer is handed out as [`Do::Ask`].
+
+use super::TerminalSettings;
+use super::editor::{Asked, Editor};
+use super::wire::{Decoder, OPENING};
+use crate::session::{Help, Step};
+use crate::{Command, Node, Pending, Reply, Session, Show, WriteTarget};
+
+/// Wrong passwords before the connection ends; FRR's 3.
+const TRIES: u8 = 3;
+/// Columns that words for a Tab are set in.
+const COLUMNS: usize = 6;
+
+/// What the connection has to do.
+#[derive(Debug)]
+pub(super) enum Do {
+    /// Read on.
+    Nothing,
+    /// Ask the daemon and give its answer to [`Terminal::answered`].
+    Ask(Command, Asking),
+    /// Say who is connected, likewise.
+    Who,
+    /// Hang up.
+    Close,
+}
+
+/// A command that the daemon is asked.
+#[derive(Debug)]
+pub(super) struct Asking {
+    pending: Pending,
+    /// It prints the configuration, which on a terminal has a beginning and an end.
+    configuration: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Login,
+    Enable,
+    Commands,
+}
+
+/// The session.
+#[derive(Debug)]
+pub(super) struct Terminal {
+    decoder: Decoder,
+    editor: Editor,
+    session: Session,
+    stage: Stage,
+    failures: u8,
+}
+
+impl Terminal {
+    /// Greets a client. None if nobody may log in.
+    pub(super) fn open(settings: &TerminalSettings, out: &mut Vec<u8>) -> Option<Self> {
+        if settings.login && settings.password.is_none() {
+            print("Vty password is not set.\n", out);
+            return None;
+        }
+        print(&settings.greeting, out);
+        let mut terminal = Self {
+            decoder: Decoder::default(),
+            editor: Editor::default(),
+            session: Session::new(),
+            stage: Stage::Commands,
+            failures: 0,
+        };
+        if settings.login {
+            print("\nUser Access Verification\n\n", out);
+            out.extend_from_slice(&OPENING);
+            terminal.ask_password(Stage::Login, out);
+        } else {
+            out.extend_from_slice(&OPENING);
+            if settings.advanced {
+                terminal.session.raise();
+            }
+            terminal.prompt(settings, out);
+        }
+        Some(terminal)
+    }
+
+    /// Takes an octet from the client. Commands are answered one after the other.
+    pub(super) fn octet(&mut self, octet: u8, settings: &TerminalSettings, out: &mut Vec<u8>) -> Do {
+        let Some(key) = self.decoder.key(octet) else { return Do::Nothing };
+        let Some(asked) = self.editor.key(key, out) else { return Do::Nothing };
+        if let Asked::Line(line) = asked {
+            print("\n", out);
+            return match self.stage {
+                Stage::Commands => self.line(&line, settings, out),
+                stage => self.password(stage, &line, settings, out),
+            };
+        }
+        if self.stage != Stage::Commands {
+            // Out of a password only the way back leads.
+            return match asked {
+                Asked::Close => Do::Close,
+                Asked::Interrupt | Asked::End if self.stage == Stage::Enable => {
+                    print("\n", out);
+                    self.take_commands(settings, out)
+                }
+                _ => Do::Nothing,
+            };
+        }
+        match asked {
+            Asked::Help => self.help(settings, out),
+            Asked::Completion => self.complete(settings, out),
+            Asked::Interrupt | Asked::End => {
+                self.editor.forget();
+                self.session.leave_configuration();
+                print("\n", out);
+                self.prompt(settings, out);
+            }
+            Asked::Close => {
+                print("\n", out);
+                return Do::Close;
+            }
+            Asked::Line(_) => {}
+        }
+        Do::Nothing
+    }
+
+    /// Takes the daemon's answer.
+    pub(super) fn answered(
+        &mut self,
+        asking: Asking,
+        reply: Reply,
+        settings: &TerminalSettings,
+        out: &mut Vec<u8>,
+    ) -> Do {
+        let mut reply = self.session.finish(asking.pending, reply);
+        if asking.configuration {
+            reply.text = format!("\nCurrent configuration:\n!\n{}end\n", reply.text);
+        }
+        self.say(&reply, settings, out)
+    }
+
+    /// Prints a reply and, unless it is the last, a prompt.
+    pub(super) fn say(&mut self, reply: &Reply, settings: &TerminalSettings, out: &mut Vec<u8>) -> Do {
+        print(&reply.text, out);
+        if reply.close {
+            return Do::Close;
+        }
+        self.prompt(settings, out);
+        Do::Nothing
+    }
+
+    fn line(&mut self, line: &str, settings: &TerminalSettings, out: &mut Vec<u8>) -> Do {
+        if *self.session.node() == Node::View
+            && settings.enable_password.is_some()
+            && self.session.would_enable(line)
+        {
+            self.ask_password(Stage::Enable, out);
+            return Do::Nothing;
+        }
+        match self.session.begin(line) {
+            Step::Reply(reply) => self.say(&reply, settings, out),
+            Step::Ask(Command::Show(Show::History), _) => {
+                let lines = self.editor.history().map(|line| format!("  {line}\n")).collect::<String>();
+                self.say(&Reply::text(lines), settings, out)
+            }
+            Step::Ask(Command::Show(Show::Who), _) => Do::Who,
+            Step::Ask(command, pending) => {
+                let configuration = matches!(
+                    command,
+                    Command::Show(Show::RunningConfig) | Command::Write(WriteTarget::Terminal)
+                );
+                Do::Ask(command, Asking { pending, configuration })
+            }
+        }
+    }
+
+    fn ask_password(&mut self, stage: Stage, out: &mut Vec<u8>) {
+        self.stage = stage;
+        self.failures = 0;
+        self.editor.set_secret(true);
+        print("Password: ", out);
+    }
+
+    fn password(&mut self, stage: Stage, typed: &str, settings: &TerminalSettings, out: &mut Vec<u8>) -> Do {
+        let wanted = match stage {
+            Stage::Login => &settings.password,
+            Stage::Enable | Stage::Commands => &settings.enable_password,
+        };
+        // Taken away meanwhile: for the login that means closed, for `enable` that it is open.
+        let right = wanted.as_ref().map_or(stage == Stage::Enable, |password| password.is(typed));
+        if right {
+            let raised = match stage {
+                Stage::Login => settings.advanced && settings.enable_password.is_none(),
+                Stage::Enable | Stage::Commands => true,
+            };
+            if raised {
+                self.session.raise();
+            }
+            return self.take_commands(settings, out);
+        }
+        self.failures += 1;
+        if self.failures < TRIES {
+            print("Password: ", out);
+            return Do::Nothing;
+        }
+        match stage {
+            Stage::Login => {
+                print("% Bad passwords, too many failures!\n", out);
+                Do::Close
+            }
+            Stage::Enable | Stage::Commands => {
+                print("% Bad enable passwords, too many failures!\n", out);
+                self.take_commands(settings, out)
+            }
+        }
+    }
+
+    fn take_commands(&mut self, settings: &TerminalSettings, out: &mut Vec<u8>) -> Do {
+        self.stage = Stage::Commands;
+        self.editor.set_secret(false);
+        self.editor.forget();
+        self.prompt(settings, out);
+        Do::Nothing
+    }
+
+    fn prompt(&self, settings: &TerminalSettings, out: &mut Vec<u8>) {
+        print(&format!("{}{}", settings.hostname, self.session.prompt()), out);
+    }
+
+    fn redraw(&self, settings: &TerminalSettings, out: &mut Vec<u8>) {
+        self.prompt(settings, out);
+        self.editor.redraw(out);
+    }
+
+    fn help(&self, settings: &TerminalSettings, out: &mut Vec<u8>) {
+        let lines = match self.session.help(&self.editor.before_cursor()) {
+            Help::NoMatch => "% There is no matched command.\n".to_owned(),
+            Help::Ambiguous => "% Ambiguous command.\n".to_owned(),
+            Help::Words(words) => {
+                let mut rows: Vec<(&str, &str)> = words.choices.into_iter().collect();
+                if words.end {
+                    rows.push(("<cr>", ""));
+                }
+                let width = rows.iter().map(|(word, _)| word.len()).max().unwrap_or_default();
+                rows.iter().map(|(word, what)| format!("  {word:width$}  {what}\n")).collect()
+            }
+        };
+        print(&format!("\n{lines}"), out);
+        self.redraw(settings, out);
+    }
+
+    fn complete(&mut self, settings: &TerminalSettings, out: &mut Vec<u8>) {
+        let typed = self.editor.before_cursor();
+        let partial = typed.rsplit(' ').next().unwrap_or_default().len();
+        let keywords = match self.session.help(&typed) {
+            Help::Words(words) => words.keywords,
+            Help::NoMatch | Help::Ambiguous => Vec::new(),
+        };
+        let common = common_beginning(&keywords);
+        // As in FRR, every Tab begins a new line with what has been typed so far.
+        print("\n", out);
+        let longer = match keywords.as_slice() {
+            [] => None,
+            [only] => Some(format!("{only} ")),
+            _ if common.len() > partial => Some(common.to_owned()),
+            words => {
+                for row in words.chunks(COLUMNS) {
+                    let row: String = row.iter().map(|word| format!("{word:10} ")).collect();
+                    print(&format!("{row}\n"), out);
+                }
+                None
+            }
+        };
+        self.redraw(settings, out);
+        if let Some(word) = longer {
+            self.editor.replace_before(partial, &word, out);
+        }
+    }
+}
+
+fn common_beginning<'a>(words: &[&'a str]) -> &'a str {
+    let Some((first, others)) = words.split_first() else { return "" };
+    let shared = |word: &&str| first.bytes().zip(word.bytes()).take_while(|(a, b)| a == b).count();
+    let length = others.iter().map(shared).min().unwrap_or(first.len());
+    first.get(..length).unwrap_or_default()
+}
+
+/// A terminal wants a carriage return with each line feed.
+fn print(text: &str, out: &mut Vec<u8>) {
+    for byte in text.bytes().filter(|byte| *byte != 0) {
+        if byte == b'\n' {
+            out.push(b'\r');
+        }
+        out.push(byte);
+    }
+}
+
+#[cfg(test)]
+mod tests;
