@@ -133,7 +133,7 @@ pub enum Banner {
     None,
     /// `banner motd line TEXT`
     Line(String),
-    /// `banner motd file FILE`; read when the configuration changes.
+    /// `banner motd file FILE`; read for each client.
     File(String),
 }
 
@@ -375,7 +375,8 @@ impl LibraryConfig {
         out
     }
 
-    /// What terminals need to know of all this. `default_hostname` and `release` as in [`Self::host_lines`].
+    /// What terminals need to know of all this; `version` as FRR prints it, `default_hostname` as in
+    /// [`Self::host_lines`].
     #[must_use]
     pub fn terminal(&self, default_hostname: &str, version: &str) -> TerminalSettings {
         let (minutes, seconds) = self.exec_timeout;
@@ -388,15 +389,8 @@ impl LibraryConfig {
         };
         TerminalSettings {
             hostname: self.hostname.clone().unwrap_or_else(|| default_hostname.to_owned()),
-            greeting: match &self.banner {
-                Banner::Default => format!(
-                    "\nHello, this is FRRouting (version {version}), with nhrpd {} in its place.\n\n",
-                    env!("CARGO_PKG_VERSION")
-                ),
-                Banner::None => String::new(),
-                Banner::Line(text) => format!("{text}\n"),
-                Banner::File(path) => std::fs::read_to_string(path).unwrap_or_default(),
-            },
+            version: version.to_owned(),
+            banner: self.banner.clone(),
             login: self.login,
             password: self.password.as_deref().map(Password::parse),
             enable_password: self.enable_password.as_deref().map(Password::parse),

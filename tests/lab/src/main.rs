@@ -9,6 +9,7 @@ mod crowd;
 mod dmvpn;
 mod failure;
 mod frr;
+mod golden;
 mod guest;
 mod host;
 mod judge;

@@ -15,9 +15,7 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, sendmmsg};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::failure::{Context, Result};
-
-/// Packets of FRR's daemons, in stanzas of `[name]`, fields, and `hex` with continuation lines.
-const GOLDEN: &str = include_str!("../../golden/nhrp-packets.txt");
+use crate::golden;
 
 /// IP protocol number of GRE.
 const GRE: u8 = 47;
@@ -93,38 +91,13 @@ impl Chance {
     }
 }
 
-/// The packets of FRR's daemons, their overlay the lab's own.
-pub(crate) fn golden() -> Result<Vec<Vec<u8>>> {
-    let mut packets: Vec<String> = Vec::new();
-    for line in GOLDEN.lines() {
-        if let Some(hex) = line.strip_prefix("hex ") {
-            packets.push(hex.trim().to_owned());
-        } else if line.starts_with(' ')
-            && let Some(packet) = packets.last_mut()
-        {
-            packet.push_str(line.trim());
-        }
-    }
-    packets.iter().map(|hex| bytes(hex)).collect()
-}
-
-fn bytes(hex: &str) -> Result<Vec<u8>> {
-    let digits = hex.as_bytes().chunks(2);
-    digits
-        .map(|pair| {
-            let text = String::from_utf8_lossy(pair);
-            u8::from_str_radix(&text, 16).context(|| format!("hex digits {text:?}"))
-        })
-        .collect()
-}
-
 /// `lab stranger`: sends everything, a packet of each kind in turn, and says how many.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let what = || "opening a raw socket".to_owned();
     let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(i32::from(GRE)))).context(what)?;
     socket.set_header_included_v4(true).context(what)?;
     socket.connect(&SockAddr::from(SocketAddrV4::new(options.to_nbma, 0))).context(what)?;
-    let stranger = Stranger { options: options.clone(), golden: golden()? };
+    let stranger = Stranger { options: options.clone(), golden: golden::packets()? };
     let mut chance = Chance(options.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let kinds = [
         (options.random, Kind::Random),
@@ -302,7 +275,7 @@ mod tests {
             rate: 1,
             seed: 1,
         };
-        let stranger = Stranger { options, golden: golden().unwrap() };
+        let stranger = Stranger { options, golden: golden::packets().unwrap() };
         let mut chance = Chance(3);
         for number in 0..9 {
             for kind in [Kind::Spoofed, Kind::Indication, Kind::Many] {

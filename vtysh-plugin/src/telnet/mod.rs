@@ -9,7 +9,7 @@ mod terminal;
 mod wire;
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read as _};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,20 +23,24 @@ use access::allows;
 pub use access::{AccessRule, Password};
 use terminal::{Do, Terminal};
 
-use crate::{Reply, VtyRequest};
+use crate::{Banner, Reply, VtyRequest};
 
 /// FRR's.
 const BACKLOG: i32 = 3;
 /// One operator needs one; more wait in the backlog, so that nobody fills the daemon's table of descriptors.
 const MAX_CONNECTIONS: usize = 32;
+/// Octets of a banner's file that are shown.
+const MAX_BANNER: u64 = 8192;
 
 /// What the configuration says about terminals.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TerminalSettings {
     /// In front of each prompt.
     pub hostname: String,
-    /// Printed to each client, lines ending in `\n`.
-    pub greeting: String,
+    /// FRR's release, for the built-in greeting.
+    pub version: String,
+    /// `banner motd`
+    pub banner: Banner,
     /// `no login` clears it: nobody is asked for a password.
     pub login: bool,
     /// `password`; without one and with `login`, nobody gets in.
@@ -49,6 +53,34 @@ pub struct TerminalSettings {
     pub timeout: Option<Duration>,
     /// `access-class` and `ipv6 access-class`: rules for the client's address, in order; none for anybody.
     pub access: [Option<Vec<AccessRule>>; 2],
+}
+
+impl TerminalSettings {
+    /// Printed to each client, lines ending in `\n`.
+    fn greeting(&self) -> String {
+        match &self.banner {
+            Banner::Default => format!(
+                "\nHello, this is FRRouting (version {}), with nhrpd {} in its place.\n\n",
+                self.version,
+                env!("CARGO_PKG_VERSION")
+            ),
+            Banner::None => String::new(),
+            Banner::Line(text) => format!("{text}\n"),
+            Banner::File(path) => read_banner(path),
+        }
+    }
+}
+
+/// Of a file only, and no more than a screen takes: a pipe would make everybody wait.
+fn read_banner(path: &str) -> String {
+    let mut text = String::new();
+    if std::fs::metadata(path).is_ok_and(|about| about.is_file())
+        && let Ok(file) = std::fs::File::open(path)
+    {
+        // What can be read is shown.
+        let _ = file.take(MAX_BANNER).read_to_string(&mut text);
+    }
+    text
 }
 
 /// The listening sockets.
@@ -232,5 +264,23 @@ impl Connection {
             all.iter().map(|(id, peer)| format!(" vty[{id}] connected from {peer}.\n")).collect::<String>()
         });
         Reply::text(lines.unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_banner_is_a_file_and_short() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("motd");
+        std::fs::write(&path, "x".repeat(100_000)).unwrap();
+        assert_eq!(read_banner(path.to_str().unwrap()).len(), usize::try_from(MAX_BANNER).unwrap());
+        let pipe = directory.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for other in [pipe.to_str().unwrap(), "/dev/zero", "/", "/nowhere"] {
+            assert_eq!(read_banner(other), "", "{other}");
+        }
     }
 }

@@ -57,7 +57,7 @@ impl Terminal {
             print("Vty password is not set.\n", out);
             return None;
         }
-        print(&settings.greeting, out);
+        print(&settings.greeting(), out);
         let mut terminal = Self {
             decoder: Decoder::default(),
             editor: Editor::default(),

@@ -201,7 +201,7 @@ impl Engine {
                 "{} cache entries: limit reached, new peers are refused; raise --max-peers",
                 self.limits.max_cache_entries
             );
-            self.push(Output::Notice(Notice::Limit { what }));
+            self.limit_met(what);
             return Err(BindError::Limit);
         }
         let key = self.cache.insert(CacheEntry {

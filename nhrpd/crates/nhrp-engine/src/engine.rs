@@ -427,8 +427,8 @@ impl Engine {
             Message::TrafficIndication { unused: code, packet: octets } => {
                 self.on_traffic_indication(interface, *code, octets);
             }
-            Message::ErrorIndication { packet: octets, .. } => {
-                self.on_error_indication(interface, source, &packet, octets);
+            Message::ErrorIndication { code, packet: octets, .. } => {
+                self.on_error_indication(interface, source, &packet, *code, octets);
             }
         }
     }

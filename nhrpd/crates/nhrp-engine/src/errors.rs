@@ -277,6 +277,7 @@ impl Engine {
         interface: InterfaceId,
         source: IpAddr,
         error: &Packet,
+        code: ErrorCode,
         offending: &[u8],
     ) {
         self.stats.errors_received += 1;
@@ -291,10 +292,9 @@ impl Engine {
                 self.on_resolution_reply(id, interface, source, error);
             }
             (Pending::Purge(id), Some(PacketType::PurgeRequest)) => self.on_purge_error(id, source),
-            (Pending::Contest(id), Some(PacketType::RegistrationRequest)) => match error.message {
-                Message::ErrorIndication { code, .. } => self.on_contest_error(id, source, code),
-                _ => self.on_contest_reply(id, source),
-            },
+            (Pending::Contest(id), Some(PacketType::RegistrationRequest)) => {
+                self.on_contest_error(id, source, code);
+            }
             _ => {}
         }
     }

@@ -167,7 +167,7 @@ impl Engine {
         interface.addresses.append(&mut addresses);
         self.by_ifindex.insert(link.ifindex, id);
         // zebra tells of a link that is up once more when something about it changed, such as the tunnel's local address.
-        let ask_gre = link.gre && (former != link.ifindex || interface.up != link.up || link.up);
+        let ask_gre = link.gre && (former != link.ifindex || interface.up || link.up);
         interface.ifindex = link.ifindex;
         interface.up = link.up;
         interface.gre = link.gre;

@@ -17,7 +17,6 @@ use crate::cache::CacheType;
 use crate::ids::{CacheId, InterfaceId};
 use crate::interface::afi_of;
 use crate::io::Output;
-use crate::notice::Notice;
 use crate::packets::is_station;
 use crate::routing::Destination;
 use crate::time::Instant;
@@ -74,7 +73,7 @@ impl Engine {
                 "packets wait for more than {QUESTIONS_PER_SECOND} unknown next hops a second: no request is sent for \
                  the rest; is a host scanning the tunnel's network?"
             );
-            return self.push(Output::Notice(Notice::Limit { what }));
+            return self.limit_met(what);
         }
         self.next_hops.asked += 1;
         self.stats.next_hops_wanted += 1;

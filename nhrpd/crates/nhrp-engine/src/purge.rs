@@ -142,35 +142,38 @@ impl Engine {
     }
 
     fn remember(&mut self, prefix: IpNet, holder: Holder, holding: Duration, by_us: bool) {
-        let of_prefix = self.purging.told.get(prefix).map_or(0, BTreeMap::len);
-        if self.purging.count >= MAX_TOLD || of_prefix >= MAX_HOLDERS {
-            self.sweep_told();
-        }
         // Who asks again is told something new; a repeated purge would take that away.
         self.forget_purges(holder.1, prefix);
-        let room = self.purging.count < MAX_TOLD;
         let until = self.now + holding;
-        if room && self.purging.told.get(prefix).is_none() {
-            self.purging.told.insert(prefix, BTreeMap::new());
+        let known = self.purging.told.get_mut(prefix).and_then(|holders| holders.get_mut(&holder));
+        if let Some(told) = known {
+            *told = Told { until: told.until.max(until), by_us };
+            return;
         }
-        let holders = self.purging.told.get_mut(prefix);
-        match holders {
-            Some(holders) if holders.contains_key(&holder) => {
-                let known = holders.entry(holder).or_insert(Told { until, by_us });
-                *known = Told { until: known.until.max(until), by_us };
-            }
-            Some(holders) if room && holders.len() < MAX_HOLDERS => {
+        if !self.has_room_for_holder(prefix) {
+            self.sweep_told();
+        }
+        if !self.has_room_for_holder(prefix) {
+            self.stats.limit_told += 1;
+            return self.limit_met(format!(
+                "{MAX_TOLD} requesters, {MAX_HOLDERS} of one prefix: limit reached, further ones learn of a change by \
+                 their holding time; see with tcpdump who asks for so many addresses"
+            ));
+        }
+        self.purging.count += 1;
+        match self.purging.told.get_mut(prefix) {
+            Some(holders) => {
                 holders.insert(holder, Told { until, by_us });
-                self.purging.count += 1;
             }
-            _ => {
-                self.stats.limit_told += 1;
-                self.limit_met(format!(
-                    "{MAX_TOLD} requesters, {MAX_HOLDERS} of one prefix: limit reached, further ones learn of a change by \
-                     their holding time; see with tcpdump who asks for so many addresses"
-                ));
+            None => {
+                self.purging.told.insert(prefix, BTreeMap::from([(holder, Told { until, by_us })]));
             }
         }
+    }
+
+    fn has_room_for_holder(&self, prefix: IpNet) -> bool {
+        let of_prefix = self.purging.told.get(prefix).map_or(0, BTreeMap::len);
+        self.purging.count < MAX_TOLD && of_prefix < MAX_HOLDERS
     }
 
     fn sweep_told(&mut self) {

@@ -75,7 +75,7 @@ impl Engine {
                  see with tcpdump who asks for so many addresses",
                 self.limits.max_resolutions
             );
-            return self.push(Output::Notice(Notice::Limit { what }));
+            return self.limit_met(what);
         }
         let id = ResolutionId::from_key(self.resolutions.vacant_key());
         let request_id = self.new_request(Pending::Resolution(id));

@@ -101,7 +101,7 @@ impl Engine {
                      raise --max-peers",
                     self.limits.max_shortcuts
                 );
-                return self.push(Output::Notice(Notice::Limit { what }));
+                return self.limit_met(what);
             }
             None => {
                 let shortcut = Shortcut {

@@ -4,16 +4,16 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use nhrp_wire::checksum;
 use nix::sys::signal::Signal;
 
 use super::ask::ask;
+use super::shown::{counter, log, resident};
 use super::{Lab, REGISTER};
 use crate::dmvpn::{Dmvpn, Shape, nbma, text};
 use crate::failure::{Context, Failure, Result, ensure};
+use crate::golden;
 use crate::net::{Node, wait_until};
-
-/// Packets of FRR's daemons, in stanzas of `[name]`, fields, and `hex` with continuation lines.
-const GOLDEN: &str = include_str!("../../../golden/nhrp-packets.txt");
 
 /// Longest time until a message is in the log.
 const SAID: Duration = Duration::from_secs(15);
@@ -58,12 +58,6 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
     dmvpn.all_alive()
 }
 
-/// What a node's nhrpd has said so far.
-fn log(node: &Node) -> Result<String> {
-    let path = node.out().join("nhrpd.log");
-    std::fs::read_to_string(&path).context(|| format!("reading {}", path.display()))
-}
-
 /// Waits until the log after `from` has a line with all of `parts`; returns it.
 fn said(node: &Node, from: usize, parts: &[&str]) -> Result<String> {
     wait_until(&format!("{parts:?} in the log of {}", node.name()), SAID, || {
@@ -75,28 +69,15 @@ fn said(node: &Node, from: usize, parts: &[&str]) -> Result<String> {
 
 /// The golden packets, their overlay moved away from the lab's own.
 fn golden() -> Result<Vec<Vec<u8>>> {
-    let mut packets: Vec<String> = Vec::new();
-    for line in GOLDEN.lines() {
-        if let Some(hex) = line.strip_prefix("hex ") {
-            packets.push(hex.trim().to_owned());
-        } else if line.starts_with(' ')
-            && let Some(packet) = packets.last_mut()
-        {
-            packet.push_str(line.trim());
+    let moved = |mut packet: Vec<u8>| {
+        let places =
+            packet.windows(3).enumerate().filter(|(_, three)| *three == [10, 255, 255]).map(|(at, _)| at);
+        for at in places.collect::<Vec<usize>>() {
+            put(&mut packet, at, &[10, 255, 254]);
         }
-    }
-    ensure!(packets.len() > 10, "{} golden packets", packets.len());
-    packets.into_iter().map(|hex| bytes(&hex.replace("0affff", "0afffe"))).map(|p| p.map(sealed)).collect()
-}
-
-fn bytes(hex: &str) -> Result<Vec<u8>> {
-    let digits = hex.as_bytes().chunks(2);
-    digits
-        .map(|pair| {
-            let text = String::from_utf8_lossy(pair);
-            u8::from_str_radix(&text, 16).context(|| format!("hex digits {text:?}"))
-        })
-        .collect()
+        sealed(packet)
+    };
+    Ok(golden::packets()?.into_iter().map(moved).collect())
 }
 
 fn put(packet: &mut [u8], at: usize, octets: &[u8]) {
@@ -106,16 +87,8 @@ fn put(packet: &mut [u8], at: usize, octets: &[u8]) {
 /// The packet with a checksum that is right (RFC 1071): what is wrong with it is something else.
 fn sealed(mut packet: Vec<u8>) -> Vec<u8> {
     put(&mut packet, CHECKSUM, &[0, 0]);
-    let words = packet.chunks(2).map(|pair| {
-        let high = pair.first().copied().unwrap_or_default();
-        u32::from(u16::from_be_bytes([high, pair.get(1).copied().unwrap_or_default()]))
-    });
-    let sum = words.fold(0, |sum: u32, word| {
-        let sum = sum + word;
-        (sum & 0xffff) + (sum >> 16)
-    });
-    let [_, _, high, low] = (!sum).to_be_bytes();
-    put(&mut packet, CHECKSUM, &[high, low]);
+    let sum = checksum::internet(&packet).to_be_bytes();
+    put(&mut packet, CHECKSUM, &sum);
     packet
 }
 
@@ -227,22 +200,6 @@ fn flood(lab: &mut Lab, dmvpn: &mut Dmvpn) -> Result<()> {
     let received = dmvpn.ping("s1", "s2", 5, Duration::from_millis(300))?;
     ensure!(received == 5, "{received} of 5 echo replies after the flood");
     Ok(())
-}
-
-/// A counter in `show memory`.
-fn counter(node: &Node, name: &str) -> Result<u64> {
-    let (_, text) = ask(node, "/run/frr/nhrpd.vty", "show memory")?;
-    let line = text.lines().find(|line| line.contains(name));
-    let number = line.and_then(|line| line.rsplit(' ').next()).and_then(|word| word.parse().ok());
-    number.context(|| format!("no counter of {name} in {text}"))
-}
-
-/// Resident memory of nhrpd in kB.
-fn resident(node: &Node) -> Result<u64> {
-    let text = node.sh("cat /proc/$(cat /run/frr/nhrpd.pid)/status")?;
-    let number =
-        text.lines().find_map(|line| line.strip_prefix("VmRSS:")).map(|rest| rest.trim_end_matches("kB"));
-    number.and_then(|number| number.trim().parse().ok()).context(|| format!("no VmRSS in {text}"))
 }
 
 fn unknown_command(node: &Node) -> Result<()> {

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use super::ask::ask;
+use super::shown::{counter, log, resident};
 use super::{Lab, REGISTER};
 use crate::capture::Capture;
 use crate::dmvpn::{Dmvpn, Shape, lan, nbma, overlay};
@@ -235,26 +236,4 @@ fn forgotten(hub: &Node) -> Result<()> {
 fn tail(text: &str) -> &str {
     let from = text.char_indices().rev().nth(3000).map_or(0, |(at, _)| at);
     text.get(from..).unwrap_or_default()
-}
-
-/// What a node's nhrpd has said so far.
-fn log(node: &Node) -> Result<String> {
-    let path = node.out().join("nhrpd.log");
-    std::fs::read_to_string(&path).context(|| format!("reading {}", path.display()))
-}
-
-/// A number in `show memory`.
-fn counter(node: &Node, name: &str) -> Result<u64> {
-    let (_, text) = ask(node, "/run/frr/nhrpd.vty", "show memory")?;
-    let line = text.lines().find(|line| line.starts_with(name));
-    let number = line.and_then(|line| line.rsplit(' ').next()).and_then(|word| word.parse().ok());
-    number.context(|| format!("no counter of {name} in {text}"))
-}
-
-/// Resident memory of nhrpd in kB.
-fn resident(node: &Node) -> Result<u64> {
-    let text = node.sh("cat /proc/$(cat /run/frr/nhrpd.pid)/status")?;
-    let number =
-        text.lines().find_map(|line| line.strip_prefix("VmRSS:")).map(|rest| rest.trim_end_matches("kB"));
-    number.and_then(|number| number.trim().parse().ok()).context(|| format!("no VmRSS in {text}"))
 }

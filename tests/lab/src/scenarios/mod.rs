@@ -26,6 +26,7 @@ mod restart_hub;
 mod restart_keeps_neighbours;
 mod restart_spoke;
 mod shortcut;
+mod shown;
 mod started_by_frrs_scripts;
 mod three_thousand_spokes;
 mod unique;

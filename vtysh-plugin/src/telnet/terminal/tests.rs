@@ -19,7 +19,7 @@ impl Handler for Daemon {
 fn settings() -> TerminalSettings {
     TerminalSettings {
         hostname: "r1".into(),
-        greeting: "\nHello\n".into(),
+        banner: crate::Banner::Line("\nHello".into()),
         login: true,
         password: Some(Password::parse("zebra")),
         enable_password: Some(Password::parse("secret")),
