@@ -29,8 +29,9 @@ pub(crate) struct Configuration {
 }
 
 impl Configuration {
-    pub(crate) fn edit(&mut self, edit: &Edit) -> Reply {
-        self.nhrp.apply(edit).into()
+    /// A line that was typed, or that is part of a file.
+    pub(crate) fn edit(&mut self, edit: &Edit, in_file: bool) -> Reply {
+        if in_file { self.nhrp.apply_again(edit) } else { self.nhrp.apply(edit) }.into()
     }
 
     pub(crate) fn edit_library(&mut self, edit: &LibraryEdit) -> Reply {
@@ -84,7 +85,7 @@ pub(crate) fn save(path: &Path, running: &str) -> std::io::Result<()> {
 impl Handler for Configuration {
     fn execute(&mut self, command: Command) -> Reply {
         match command {
-            Command::Edit(edit) => self.edit(&edit),
+            Command::Edit(edit) => self.edit(&edit, true),
             Command::Library(edit) => self.edit_library(&edit),
             _ => Reply::ok(),
         }

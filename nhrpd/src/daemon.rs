@@ -23,6 +23,7 @@ use crate::options::Options;
 use crate::recorded::Recorded;
 use crate::release::SpokenFrr;
 use crate::resolver::{Answer, Resolver};
+use crate::turns::Turns;
 use crate::zebra::{self, Reaction, ZebraSide};
 
 /// Commands that wait for the loop; more wait in their sessions.
@@ -46,8 +47,8 @@ pub(crate) struct Daemon {
     pub(crate) log: Log,
     pub(crate) hostname: String,
     pub(crate) config_path: PathBuf,
-    /// A file is being read: the engine hears of its end only.
-    pub(crate) bulk: bool,
+    /// Files that are being read: the engine hears of the end of the last one only.
+    pub(crate) files: usize,
     /// `--log` as FRR prints it into the configuration.
     pub(crate) command_line_log: Option<String>,
     config_to_read: Option<PathBuf>,
@@ -65,6 +66,7 @@ pub(crate) struct Daemon {
     resolver: Resolver,
     rate: RateLimit,
     cleared: usize,
+    pub(crate) turns: Turns,
     /// Interfaces on which an earlier life may have left neighbours.
     to_adopt: Vec<u32>,
     compare_now: bool,
@@ -138,7 +140,7 @@ impl Daemon {
             log,
             hostname,
             config_path: options.config_path(),
-            bulk: false,
+            files: 0,
             command_line_log,
             config_to_read: options.config_to_read(),
             terminals: watch::Sender::default(),
@@ -154,6 +156,7 @@ impl Daemon {
             resolver: Resolver::new(),
             rate: RateLimit::default(),
             cleared: 0,
+            turns: Turns::default(),
             to_adopt: Vec::new(),
             compare_now: false,
             settle_at: None,
@@ -195,9 +198,9 @@ impl Daemon {
                 return;
             }
         };
-        self.bulk = true;
+        self.files += 1;
         let errors = read_config(&text, self);
-        self.bulk = false;
+        self.files -= 1;
         self.configuration_changed();
         for error in errors {
             tracing::error!(
@@ -221,8 +224,12 @@ impl Daemon {
         let mut compare = tokio::time::interval(COMPARE_EVERY);
         compare.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         compare.reset();
+        let mut began: Option<tokio::time::Instant> = None;
         loop {
             self.carry_out().await;
+            if let Some(began) = began {
+                self.turns.add(began.elapsed());
+            }
             let deadline =
                 self.engine.next_deadline().map(|at| self.started + Duration::from_micros(at.as_micros()));
             // In no fixed order: a flood from one side must not keep the loop from another's.
@@ -241,6 +248,7 @@ impl Daemon {
                 () = async { tokio::time::sleep_until(self.settle_at.unwrap_or(self.started)).await }, if self.settle_at.is_some() => Woken::Settle,
                 _ = reopen.recv() => Woken::ReopenLogs,
             };
+            began = Some(tokio::time::Instant::now());
             match woken {
                 Woken::Stop => break,
                 Woken::Packets(received) => self.on_packets(received, &batch),
@@ -495,7 +503,7 @@ impl Daemon {
 
     /// The configuration may have changed: engine, log and sockets follow, once for a whole file.
     pub(crate) fn configuration_changed(&mut self) {
-        if self.bulk || self.configuration.nhrp == self.applied {
+        if self.files > 0 || self.configuration.nhrp == self.applied {
             return;
         }
         let new = self.configuration.nhrp.clone();

@@ -14,6 +14,7 @@ mod process;
 mod recorded;
 mod release;
 mod resolver;
+mod turns;
 mod vty;
 mod zebra;
 

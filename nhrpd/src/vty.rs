@@ -144,6 +144,13 @@ impl Daemon {
             ("multicast copies refused", multicast.failed),
             ("packets the kernel refused", kernel.send_failures),
             ("neighbours it refused", kernel.neighbour_failures),
+            ("turns of the event loop", self.turns.total()),
+            ("turns of 10 ms or longer", self.turns.at_least(10)),
+            ("turns of 50 ms or longer", self.turns.at_least(50)),
+            (
+                "longest turn, microseconds",
+                u64::try_from(self.turns.longest().as_micros()).unwrap_or(u64::MAX),
+            ),
         ] {
             text.push_str(&format!("{what:30}: {count}\n"));
         }
@@ -226,7 +233,7 @@ impl Handler for Daemon {
     fn execute(&mut self, command: Command) -> Reply {
         match command {
             Command::Edit(edit) => {
-                let reply = self.configuration.edit(&edit);
+                let reply = self.configuration.edit(&edit, self.files > 0);
                 self.configuration_changed();
                 reply
             }
@@ -242,11 +249,11 @@ impl Handler for Daemon {
             Command::Write(WriteTarget::Terminal) => Reply::text(self.running_config(Reader::Vtysh)),
             Command::Write(WriteTarget::File) => self.write_file(),
             Command::BulkStart => {
-                self.bulk = true;
+                self.files += 1;
                 Reply::ok()
             }
             Command::BulkEnd => {
-                self.bulk = false;
+                self.files = self.files.saturating_sub(1);
                 self.configuration_changed();
                 Reply::ok()
             }

@@ -102,9 +102,21 @@ fn is_passing(error: &io::Error) -> bool {
 }
 
 async fn serve(
-    mut stream: UnixStream,
+    stream: UnixStream,
     mut session: Session,
     requests: mpsc::Sender<VtyRequest>,
+) -> io::Result<()> {
+    let ended = converse(stream, &mut session, &requests).await;
+    if let Some(command) = session.left_behind() {
+        let _ = requests.send(VtyRequest { command, reply: oneshot::channel().0 }).await;
+    }
+    ended
+}
+
+async fn converse(
+    mut stream: UnixStream,
+    session: &mut Session,
+    requests: &mpsc::Sender<VtyRequest>,
 ) -> io::Result<()> {
     let socket = SockRef::from(&stream);
     // Only a convenience for long answers; the kernel may clamp or refuse it.
@@ -120,7 +132,7 @@ async fn serve(
         for request in pending.drain(..) {
             let reply = match request {
                 Request::TooLong => Reply::new(ReturnCode::NoMatch, "% Command is too long.\n"),
-                Request::Line(line) => answer(&mut session, &line, &requests).await,
+                Request::Line(line) => answer(session, &line, requests).await,
             };
             stream.write_all(&encode_reply(&reply)).await?;
             if reply.close {

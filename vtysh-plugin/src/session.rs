@@ -79,6 +79,7 @@ pub struct Pending {
 #[derive(Clone, Debug)]
 pub struct Session {
     node: Node,
+    in_file: bool,
 }
 
 impl Default for Session {
@@ -91,13 +92,13 @@ impl Session {
     /// A connection: begins in VIEW.
     #[must_use]
     pub fn new() -> Self {
-        Self { node: Node::View }
+        Self { node: Node::View, in_file: false }
     }
 
     /// A configuration file: begins in CONFIG.
     #[must_use]
     pub fn for_file() -> Self {
-        Self { node: Node::Config }
+        Self { node: Node::Config, in_file: false }
     }
 
     /// Where the session is.
@@ -166,6 +167,13 @@ impl Session {
         reply
     }
 
+    /// What the daemon must still be told of a session that has ended: that the file is over of which it was told the
+    /// beginning. Whoever read it (`vtysh -f`) may have been killed half-way.
+    #[must_use]
+    pub fn left_behind(&self) -> Option<Command> {
+        self.in_file.then_some(Command::BulkEnd)
+    }
+
     /// What a prompt shows of the node.
     pub(crate) fn prompt(&self) -> &'static str {
         self.node.prompt()
@@ -232,7 +240,17 @@ impl Session {
     fn perform(&mut self, action: Action) -> Step {
         let mut reply = Reply::ok();
         match action {
-            Action::Command(command) => return Step::Ask(command, Pending { enter: None }),
+            // The daemon hears of one beginning and one end a file, whatever a client sends.
+            Action::Command(Command::BulkStart) if self.in_file => {}
+            Action::Command(Command::BulkEnd) if !self.in_file => {}
+            Action::Command(command) => {
+                match command {
+                    Command::BulkStart => self.in_file = true,
+                    Command::BulkEnd => self.in_file = false,
+                    _ => {}
+                }
+                return Step::Ask(command, Pending { enter: None });
+            }
             Action::EnterInterface(name) => {
                 let edit = Command::Edit(Edit::CreateInterface(name.clone()));
                 return Step::Ask(edit, Pending { enter: Some(Node::Interface(name)) });

@@ -146,3 +146,16 @@ async fn the_socket_is_for_its_group_only() {
     assert!(metadata.file_type().is_socket());
     assert_eq!(metadata.permissions().mode() & 0o777, 0o770);
 }
+
+/// Such as a `vtysh -f` that is killed: what it has sent holds, and the daemon does not wait for the rest.
+#[tokio::test]
+async fn a_client_that_leaves_in_the_middle_of_a_file_ends_the_file() {
+    let (daemon, mut requests) = Daemon::silent();
+    let mut client = daemon.connect().await;
+    client.write_all(b"enable\0configure terminal\0XFRR_start_configuration\0").await.unwrap();
+    let start = requests.recv().await.unwrap();
+    assert_eq!(start.command, Command::BulkStart);
+    start.reply.send(vtysh_plugin::Reply::ok()).unwrap();
+    drop(client);
+    assert_eq!(requests.recv().await.unwrap().command, Command::BulkEnd);
+}

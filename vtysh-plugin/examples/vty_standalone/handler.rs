@@ -22,6 +22,8 @@ pub(crate) struct Standalone {
     pub(crate) version: String,
     /// Interfaces that exist and so cannot be deleted.
     pub(crate) active: Vec<String>,
+    /// A file is being read.
+    pub(crate) in_file: bool,
     release: Release,
 }
 
@@ -33,6 +35,7 @@ impl Standalone {
             library: LibraryConfig::default(),
             version: version.to_owned(),
             active: Vec::new(),
+            in_file: false,
             release: Release::parse(version).unwrap_or(Release::new(10, 3)),
         }
     }
@@ -59,7 +62,8 @@ impl Standalone {
                  Error description: only inactive interfaces can be deleted",
             );
         }
-        let result: Result<(), EditError> = self.config.apply(edit);
+        let result: Result<(), EditError> =
+            if self.in_file { self.config.apply_again(edit) } else { self.config.apply(edit) };
         result.into()
     }
 
@@ -137,6 +141,14 @@ impl Handler for Standalone {
             Command::Write(WriteTarget::File) => Reply::warning("% This example has no file"),
             Command::Echo(text) => Reply::text(format!("{text}\n")),
             Command::TerminalMonitor(true) => Reply::new(ReturnCode::Warning, "% not supported\n"),
+            Command::BulkStart => {
+                self.in_file = true;
+                Reply::ok()
+            }
+            Command::BulkEnd => {
+                self.in_file = false;
+                Reply::ok()
+            }
             _ => Reply::ok(),
         }
     }

@@ -212,11 +212,20 @@ struct Connection {
 
 impl Connection {
     async fn serve(mut self) -> io::Result<()> {
-        let (mut out, mut buffer) = (Vec::new(), vec![0; 1024]);
+        let mut out = Vec::new();
         let settings = self.settings.borrow().clone();
         let Some(mut terminal) = Terminal::open(&settings, &mut out) else {
             return self.stream.write_all(&out).await;
         };
+        let ended = self.converse(&mut terminal, out).await;
+        if let Some(command) = terminal.left_behind() {
+            self.ask(command).await;
+        }
+        ended
+    }
+
+    async fn converse(&mut self, terminal: &mut Terminal, mut out: Vec<u8>) -> io::Result<()> {
+        let mut buffer = vec![0; 1024];
         loop {
             self.stream.write_all(&std::mem::take(&mut out)).await?;
             let timeout = self.settings.borrow().timeout;

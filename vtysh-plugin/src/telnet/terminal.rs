@@ -119,6 +119,11 @@ impl Terminal {
         Do::Nothing
     }
 
+    /// What the daemon must still be told when the connection has ended.
+    pub(super) fn left_behind(&self) -> Option<Command> {
+        self.session.left_behind()
+    }
+
     /// Takes the daemon's answer.
     pub(super) fn answered(
         &mut self,

@@ -45,6 +45,28 @@ impl Config {
         Ok(())
     }
 
+    /// As [`Config::apply`], but a list entry that is there already, the very same, is no error: files are read over
+    /// what is there, and frr-reload.py sends every new line twice. FRR refuses the second one.
+    ///
+    /// # Errors
+    /// [`EditError`], whose text is FRR's.
+    pub fn apply_again(&mut self, edit: &Edit) -> Result<(), EditError> {
+        match self.apply(edit) {
+            Err(EditError::Exists) if self.has(edit) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Whether this entry of a list is there.
+    fn has(&self, edit: &Edit) -> bool {
+        let Edit::Interface { name, edit } = edit else { return false };
+        self.interfaces.get(name).is_some_and(|interface| match edit {
+            InterfaceEdit::Nhs(afi, nhs) => interface.family(*afi).nhs.contains(nhs),
+            InterfaceEdit::Multicast(afi, target) => interface.family(*afi).multicast.contains(target),
+            _ => false,
+        })
+    }
+
     /// Whether every part of a configuration that was not built by edits would have been accepted as one.
     ///
     /// # Errors
