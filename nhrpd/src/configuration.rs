@@ -19,6 +19,8 @@ pub(crate) enum Reader {
     Vtysh,
     /// This daemon, from a file of its own.
     Nhrpd,
+    /// This daemon, from a file for what the installed vtysh would not read back.
+    Extra,
 }
 
 /// Everything that `show running-config` prints.
@@ -49,6 +51,11 @@ impl Configuration {
         let options = match reader {
             Reader::Vtysh => RenderOptions::vtysh(frr.release.major.into(), frr.release.minor.into()),
             Reader::Nhrpd => RenderOptions::FULL,
+            Reader::Extra => {
+                return self
+                    .nhrp
+                    .render(&RenderOptions::rest(frr.release.major.into(), frr.release.minor.into()));
+            }
         };
         running_config(&RunningConfig {
             version: &frr.version,

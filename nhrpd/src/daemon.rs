@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use vtysh_plugin::{Handler, TelnetServer, TerminalSettings, VtyRequest, VtyServer, read_config};
 
 use crate::configuration::{Configuration, Reader};
+use crate::details::Cleared;
 use crate::kernel::{self, KernelSide, Sockets};
 use crate::logging::{Log, RateLimit};
 use crate::multicast::{Happened, MulticastSide};
@@ -67,6 +68,10 @@ pub(crate) struct Daemon {
     rate: RateLimit,
     cleared: usize,
     pub(crate) turns: Turns,
+    /// Counters when the operator cleared them.
+    pub(crate) counters_cleared: Cleared,
+    /// The file of [`Reader::Extra`], unless one file holds everything.
+    pub(crate) extra_config_path: Option<PathBuf>,
     /// Interfaces on which an earlier life may have left neighbours.
     to_adopt: Vec<u32>,
     compare_now: bool,
@@ -157,6 +162,8 @@ impl Daemon {
             rate: RateLimit::default(),
             cleared: 0,
             turns: Turns::default(),
+            counters_cleared: Cleared::default(),
+            extra_config_path: options.config_file.is_none().then(|| options.extra_config_path()),
             to_adopt: Vec::new(),
             compare_now: false,
             settle_at: None,
@@ -179,7 +186,7 @@ impl Daemon {
         });
     }
 
-    fn now(&self) -> Instant {
+    pub(crate) fn now(&self) -> Instant {
         let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         Instant::from_micros(micros)
     }

@@ -5,22 +5,27 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nhrp_config::DebugTopics;
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, send, shutdown, socketpair};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
-use vtysh_plugin::{LogLevel, Logging};
+use vtysh_plugin::{LiveLog, LiveMessage, LogLevel, Logging, Monitoring, Release};
 
 /// syslog's facility `daemon`.
 const FACILITY_DAEMON: u8 = 3;
 /// Messages of one kind within [`WINDOW`] before the rest is only counted.
 const BURST: u32 = 5;
 const WINDOW: Duration = Duration::from_secs(10);
+/// Live logs at a time; one a vtysh is the use of it.
+const MAX_MONITORS: usize = 32;
 
 #[derive(Debug)]
 struct OpenFile {
@@ -41,6 +46,40 @@ struct State {
     fixed_file: Option<OpenFile>,
     record_priority: bool,
     socket: Option<UnixDatagram>,
+    monitors: Vec<Monitor>,
+}
+
+/// `terminal monitor` of a session.
+#[derive(Debug)]
+struct Monitor {
+    socket: OwnedFd,
+    /// Gone when the session has ended or wants no more; none: only the reader ends it.
+    session: Option<Weak<()>>,
+    release: Release,
+    /// Messages that did not fit into the socket. vtysh computes what is new of them.
+    lost: u32,
+}
+
+impl Monitor {
+    fn is_wanted(&self) -> bool {
+        self.session.as_ref().is_none_or(|session| session.strong_count() > 0)
+    }
+
+    /// Whether the other side still listens.
+    fn send(&mut self, level: LogLevel, text: &str) -> bool {
+        if !self.is_wanted() {
+            return false;
+        }
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let message = LiveMessage { time, pid: std::process::id(), level, lost: self.lost, text };
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        match send(self.socket.as_raw_fd(), &message.packet(self.release), flags) {
+            Ok(_) => {}
+            Err(Errno::EAGAIN | Errno::ENOBUFS) => self.lost = self.lost.wrapping_add(1),
+            Err(_) => return false,
+        }
+        true
+    }
 }
 
 /// Handle to the log: where it goes and what goes there.
@@ -128,6 +167,28 @@ impl Log {
         drop(state);
         tracing::callsite::rebuild_interest_cache();
         outcome
+    }
+
+    /// `terminal monitor`: every message from now on, whatever other targets get, to the socket that is returned.
+    pub(crate) fn monitor(&self, release: Release, how: Monitoring) -> std::io::Result<LiveLog> {
+        let mut state = self.lock();
+        state.monitors.retain(Monitor::is_wanted);
+        if state.monitors.len() >= MAX_MONITORS {
+            return Err(std::io::Error::other(format!("{MAX_MONITORS} are open; end one of their sessions")));
+        }
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+        // Nobody here would read what a reader writes.
+        shutdown(ours.as_raw_fd(), Shutdown::Read)?;
+        let session = (how == Monitoring::Session).then(|| Arc::new(()));
+        let watched = session.as_ref().map(Arc::downgrade);
+        state.monitors.push(Monitor { socket: ours, session: watched, release, lost: 0 });
+        Ok(LiveLog { socket: Arc::new(theirs), session })
+    }
+
+    /// A message of an operator (`logmsg`), whatever is being debugged.
+    pub(crate) fn message(&self, level: LogLevel, text: &str) {
+        self.lock().write(level, text);
     }
 
     /// SIGUSR1: logrotate has moved the files.
@@ -256,6 +317,7 @@ impl State {
                 let _ = file.write_all(line.as_bytes());
             }
         }
+        self.monitors.retain_mut(|monitor| monitor.send(level, text));
         if wanted(self.syslog) || wanted(self.fixed_syslog) {
             self.send_to_syslog(level, text);
         }
@@ -315,6 +377,7 @@ impl RateLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::sys::socket::recv;
 
     #[test]
     fn levels_may_be_abbreviated_as_in_frr() {
@@ -322,6 +385,46 @@ mod tests {
         assert_eq!(parse_level("warn"), Some(LogLevel::Warnings));
         assert_eq!(parse_level("loud"), None);
         assert_eq!(parse_level(""), None);
+    }
+
+    #[test]
+    fn a_live_log_counts_what_its_reader_missed_and_ends_with_its_session() {
+        let log = Log::default();
+        let say = |text: &str| log.lock().write(LogLevel::Errors, text);
+        let live = log.monitor(Release::new(10, 3), Monitoring::Session).unwrap();
+        let receive = || {
+            let mut packet = [0; 4200];
+            let count = recv(live.socket.as_raw_fd(), &mut packet, MsgFlags::MSG_DONTWAIT).unwrap();
+            let lost = u32::from_ne_bytes(packet[32..36].try_into().unwrap());
+            (lost, String::from_utf8_lossy(&packet[72..count]).into_owned())
+        };
+        say("first");
+        assert_eq!(receive(), (0, "first".to_owned()));
+        for n in 0..10_000 {
+            say(&format!("flood {n}"));
+        }
+        let lost = log.lock().monitors[0].lost;
+        assert!(lost > 0, "an unread socket takes everything");
+        while recv(live.socket.as_raw_fd(), &mut [0; 4200], MsgFlags::MSG_DONTWAIT).is_ok() {}
+        for _ in 0..2 {
+            say("after");
+            assert_eq!(receive(), (lost, "after".to_owned()));
+        }
+        drop(live.session);
+        say("nobody");
+        assert!(log.lock().monitors.is_empty());
+    }
+
+    #[test]
+    fn a_detached_live_log_ends_with_its_reader_and_there_are_not_many() {
+        let log = Log::default();
+        let open = || log.monitor(Release::new(8, 4), Monitoring::Detached);
+        let mut live: Vec<LiveLog> = (0..MAX_MONITORS).map(|_| open().unwrap()).collect();
+        assert!(open().is_err());
+        live.pop();
+        log.lock().write(LogLevel::Errors, "one has gone");
+        assert_eq!(log.lock().monitors.len(), MAX_MONITORS - 1);
+        assert!(open().is_ok());
     }
 
     #[test]

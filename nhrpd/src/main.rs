@@ -5,6 +5,7 @@
 
 mod configuration;
 mod daemon;
+mod details;
 mod kernel;
 mod logging;
 mod multicast;
@@ -81,6 +82,7 @@ fn run(options: &Options) -> Result<(), String> {
     );
     let mut daemon = daemon::Daemon::new(options, frr, log, sockets)?;
     runtime.block_on(async move {
+        let vty = vty.with_terminals(daemon.terminals());
         let requests = daemon::serve_vty(vty, telnet, daemon.terminals());
         readiness.tell().map_err(|e| format!("cannot report to the parent process: {e}"))?;
         daemon.read_configuration();

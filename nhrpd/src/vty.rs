@@ -1,9 +1,13 @@
 //! What vtysh asks, answered from the engine's state and the configuration.
 
+use std::path::Path;
+
 use nhrp_config::Afi;
 use nhrp_engine::{CacheType, CacheView, ClearWhat, Input};
 use vtysh_plugin::render::{self, CacheKind, CacheRow, DmvpnRow, NhsRow, OpenNhrpRow, ShortcutRow};
-use vtysh_plugin::{ClearTarget, Command, Handler, LibraryEdit, NhrpTable, Reply, Show, WriteTarget};
+use vtysh_plugin::{
+    ClearTarget, Command, Handler, LibraryEdit, Monitoring, NhrpTable, Reply, Show, WriteTarget,
+};
 
 use crate::configuration::{self, Reader};
 use crate::daemon::Daemon;
@@ -11,7 +15,7 @@ use crate::daemon::Daemon;
 /// A client is taken for unreachable after as many unanswered requests (FRR's master prints `N` then).
 const UNREACHABLE_AFTER: u32 = 3;
 
-fn cache_kind(kind: CacheType) -> CacheKind {
+pub(crate) fn cache_kind(kind: CacheType) -> CacheKind {
     match kind {
         CacheType::Dynamic => CacheKind::Dynamic,
         CacheType::Nhs => CacheKind::Nhs,
@@ -50,6 +54,9 @@ impl Daemon {
         let release = self.frr.release;
         match show {
             Show::Nhrp { afi, table, json } => self.show_nhrp(*afi, *table, *json),
+            Show::Detail { afi, table, json } => self.show_detail(*afi, *table, *json),
+            Show::Statistics { json } => self.show_statistics(*json),
+            Show::ExtraConfig => Reply::text(self.running_config(Reader::Extra)),
             Show::Dmvpn { json } => {
                 let rows: Vec<DmvpnRow> = self
                     .engine
@@ -206,10 +213,26 @@ impl Daemon {
         }
     }
 
-    fn write_file(&mut self) -> Reply {
-        let text = self.running_config(Reader::Nhrpd);
-        let path = self.config_path.display().to_string();
-        match configuration::save(&self.config_path, &text) {
+    fn write_file(&self) -> Reply {
+        Self::save(&self.config_path, &self.running_config(Reader::Nhrpd))
+    }
+
+    /// What vtysh cannot write into `frr.conf`. Where the daemon's own file holds everything, there is no such rest.
+    fn write_extra(&self) -> Reply {
+        let extra = self.extra_config_path.as_ref();
+        match extra.filter(|path| path.with_file_name("frr.conf").exists()) {
+            Some(path) => Self::save(path, &self.running_config(Reader::Extra)),
+            None => Reply::warning(format!(
+                "% There is no frr.conf: everything is read from {}; use 'write memory'",
+                self.config_path.display()
+            )),
+        }
+    }
+
+    fn save(path: &Path, text: &str) -> Reply {
+        let saved = configuration::save(path, text);
+        let path = path.display();
+        match saved {
             Ok(()) => Reply::text(format!("Configuration saved to {path}\n")),
             Err(error) => Reply::warning(format!(
                 "Can't write configuration file {path}: {error}; check that the daemon's user may write there"
@@ -246,6 +269,9 @@ impl Handler for Daemon {
                 };
                 render::cleared(self.clear(Input::Clear(what)))
             }
+            Command::ClearSelected(afi, target, selected) => self.clear_selected(afi, target, selected),
+            Command::ClearCounters => self.clear_counters(),
+            Command::Write(WriteTarget::Extra) => self.write_extra(),
             Command::Write(WriteTarget::Terminal) => Reply::text(self.running_config(Reader::Vtysh)),
             Command::Write(WriteTarget::File) => self.write_file(),
             Command::BulkStart => {
@@ -258,10 +284,14 @@ impl Handler for Daemon {
                 Reply::ok()
             }
             Command::Echo(text) => Reply::text(format!("{text}\n")),
-            Command::TerminalMonitor(true) => Reply::warning("% not supported"),
-            Command::TerminalMonitor(false) => Reply::ok(),
-            Command::LogMessage { text, .. } => {
-                tracing::info!(target: "nhrp::common", "{text}");
+            // The session has let go of it.
+            Command::TerminalMonitor(Monitoring::Off) => Reply::ok(),
+            Command::TerminalMonitor(how) => match self.log.monitor(self.frr.release, how) {
+                Ok(live) => Reply { live: Some(live), ..Reply::ok() },
+                Err(error) => Reply::warning(format!("% cannot open a live log: {error}")),
+            },
+            Command::LogMessage { level, text } => {
+                self.log.message(level, &text);
                 Reply::ok()
             }
             Command::Autocomplete { token, .. } => Reply::text(self.candidates(&token)),

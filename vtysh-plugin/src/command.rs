@@ -15,6 +15,10 @@ pub enum Command {
     Show(Show),
     /// `clear <ip|ipv6> nhrp <cache|shortcut>`
     Clear(Afi, ClearTarget),
+    /// `clear <ip|ipv6> nhrp <cache|shortcut> <PREFIX|peer ADDRESS|interface IFNAME>`
+    ClearSelected(Afi, ClearTarget, Selected),
+    /// `clear <ip|ipv6> nhrp counters`
+    ClearCounters,
     /// `write [terminal|memory|file]`, `copy running-config startup-config`. Terminal prints the running
     /// configuration exactly as [`Show::RunningConfig`].
     Write(WriteTarget),
@@ -25,9 +29,8 @@ pub enum Command {
     /// `echo TEXT`: answer `TEXT` and a newline. watchfrr takes a late answer for a hung daemon, so it has to come
     /// from the daemon's own loop.
     Echo(String),
-    /// `terminal monitor` (true), `no terminal monitor` (false). No descriptor is passed to vtysh yet: answer the first
-    /// with the warning `% not supported`, as FRR does where it cannot be done, and the second with success.
-    TerminalMonitor(bool),
+    /// `[no] terminal monitor [detach]`: on is to be answered with a [`crate::LiveLog`].
+    TerminalMonitor(Monitoring),
     /// `logmsg LEVEL TEXT`, `send log [level LEVEL] TEXT`: put this into the log.
     LogMessage {
         /// Severity.
@@ -58,6 +61,22 @@ pub enum Show {
         /// JSON instead of columns.
         json: bool,
     },
+    /// `show <ip|ipv6> nhrp <cache|nhs|peer|shortcut> detail [json]`
+    Detail {
+        /// Address family of the rows.
+        afi: Afi,
+        /// Which table.
+        table: DetailTable,
+        /// JSON instead of text.
+        json: bool,
+    },
+    /// `show <ip|ipv6> nhrp statistics [json]`
+    Statistics {
+        /// JSON instead of text.
+        json: bool,
+    },
+    /// `show running-config extra`: what the installed vtysh could not read back.
+    ExtraConfig,
     /// `show dmvpn [json]`
     Dmvpn {
         /// JSON instead of columns.
@@ -122,6 +141,30 @@ pub enum NhrpTable {
     OpenNhrp,
 }
 
+/// Tables of `show <ip|ipv6> nhrp … detail`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DetailTable {
+    /// `cache`
+    Cache,
+    /// `nhs`
+    Nhs,
+    /// `peer`
+    Peer,
+    /// `shortcut`
+    Shortcut,
+}
+
+/// Entries that are meant, of those of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selected {
+    /// What lies in this prefix.
+    Prefix(ipnet::IpNet),
+    /// What leads to the peer with this overlay or NBMA address.
+    Peer(std::net::IpAddr),
+    /// What belongs to the interface.
+    Interface(String),
+}
+
 /// Tables of `clear <ip|ipv6> nhrp`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClearTarget {
@@ -131,6 +174,17 @@ pub enum ClearTarget {
     Shortcut,
 }
 
+/// How long a session's live log goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Monitoring {
+    /// `no terminal monitor`
+    Off,
+    /// `terminal monitor`: until the session ends.
+    Session,
+    /// `terminal monitor detach`: until its reader closes it.
+    Detached,
+}
+
 /// Where `write` writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteTarget {
@@ -138,4 +192,6 @@ pub enum WriteTarget {
     Terminal,
     /// The daemon's start-up file (`write`, `write memory`, `write file`).
     File,
+    /// `write extra`: the file for what the installed vtysh could not read back.
+    Extra,
 }

@@ -51,6 +51,11 @@ impl Release {
         !self.at_least(10, 3)
     }
 
+    /// Since 10.6 the records of a live log say how many digits of a second to print.
+    pub(crate) const fn has_long_live_header(self) -> bool {
+        self.at_least(10, 6)
+    }
+
     const fn at_least(self, major: u16, minor: u16) -> bool {
         self.major > major || (self.major == major && self.minor >= minor)
     }

@@ -1,5 +1,7 @@
 //! The answer to one line: text and FRR's return code.
 
+use crate::LiveLog;
+
 /// Return codes of FRR's vty; the numbers are the same in every release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -37,6 +39,8 @@ pub struct Reply {
     pub rc: ReturnCode,
     /// Hang up after this reply (`exit` at the top level).
     pub close: bool,
+    /// A live log begins for this session (`terminal monitor`).
+    pub live: Option<LiveLog>,
 }
 
 impl Reply {
@@ -55,7 +59,7 @@ impl Reply {
     /// Text and code.
     #[must_use]
     pub fn new(rc: ReturnCode, text: impl Into<String>) -> Self {
-        Self { text: text.into(), rc, close: false }
+        Self { text: text.into(), rc, close: false, live: None }
     }
 
     /// A refused configuration command; `message` without the newline.

@@ -1,26 +1,33 @@
 //! The vty socket: accepts connections, keeps one session each, and passes what the daemon must answer through a
 //! bounded channel. Executes nothing itself, so a stalled daemon is a silent one and watchfrr notices.
 
-use std::io;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::chown;
 use std::path::Path;
 use std::sync::Arc;
 
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::sys::stat::{Mode, umask};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::framing::{Request, RequestReader, encode_reply};
 use crate::session::Step;
-use crate::{Command, Reply, ReturnCode, Session};
+use crate::telnet::{TerminalSettings, serve_local};
+use crate::{Command, Monitoring, Reply, ReturnCode, Session};
 
 /// Both ends use this since FRR 10.2.
 const SOCKET_BUFFER: usize = 16 << 20;
 const BACKLOG: i32 = 5;
 /// vtysh, watchfrr and scripts together need a handful; more wait in the backlog.
 const MAX_SESSIONS: usize = 256;
+
+/// Sent as a request, this makes a terminal of a session on the vty socket: after the answer keys go in and text comes
+/// out, without framing, until either side hangs up. No FRR release has a command of this name.
+pub const INTERACTIVE: &str = "terminal interactive";
 
 /// One command for the daemon. Dropping it answers the client with a failure.
 #[derive(Debug)]
@@ -35,6 +42,7 @@ pub struct VtyRequest {
 #[derive(Debug)]
 pub struct VtyServer {
     listener: UnixListener,
+    terminals: Option<watch::Receiver<TerminalSettings>>,
 }
 
 impl VtyServer {
@@ -59,7 +67,13 @@ impl VtyServer {
             chown(path, None, group)?;
         }
         let listener = UnixListener::from_std(std::os::unix::net::UnixListener::from(socket))?;
-        Ok(Self { listener })
+        Ok(Self { listener, terminals: None })
+    }
+
+    /// Lets sessions become terminals ([`INTERACTIVE`]), which follow these settings.
+    #[must_use]
+    pub fn with_terminals(self, settings: watch::Receiver<TerminalSettings>) -> Self {
+        Self { terminals: Some(settings), ..self }
     }
 
     /// Accepts connections until the receiving end of `requests` is gone.
@@ -82,10 +96,10 @@ impl VtyServer {
                 },
                 () = requests.closed() => return Ok(()),
             };
-            let (requests, session) = (requests.clone(), Session::new());
+            let (requests, terminals) = (requests.clone(), self.terminals.clone());
             tokio::spawn(async move {
                 let _slot = slot;
-                if let Err(error) = serve(stream, session, requests).await {
+                if let Err(error) = serve(stream, requests, terminals).await {
                     tracing::debug!(%error, "vty: connection lost");
                 }
             });
@@ -103,10 +117,11 @@ fn is_passing(error: &io::Error) -> bool {
 
 async fn serve(
     stream: UnixStream,
-    mut session: Session,
     requests: mpsc::Sender<VtyRequest>,
+    terminals: Option<watch::Receiver<TerminalSettings>>,
 ) -> io::Result<()> {
-    let ended = converse(stream, &mut session, &requests).await;
+    let mut session = Session::new();
+    let ended = converse(stream, &mut session, &requests, terminals).await;
     if let Some(command) = session.left_behind() {
         let _ = requests.send(VtyRequest { command, reply: oneshot::channel().0 }).await;
     }
@@ -117,12 +132,15 @@ async fn converse(
     mut stream: UnixStream,
     session: &mut Session,
     requests: &mpsc::Sender<VtyRequest>,
+    terminals: Option<watch::Receiver<TerminalSettings>>,
 ) -> io::Result<()> {
     let socket = SockRef::from(&stream);
     // Only a convenience for long answers; the kernel may clamp or refuse it.
     let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
     let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
     let (mut reader, mut pending, mut buffer) = (RequestReader::default(), Vec::new(), vec![0; 4096]);
+    // Dropped with the session, whereby its live log ends.
+    let mut live = None;
     loop {
         let count = stream.read(&mut buffer).await?;
         if count == 0 {
@@ -132,9 +150,23 @@ async fn converse(
         for request in pending.drain(..) {
             let reply = match request {
                 Request::TooLong => Reply::new(ReturnCode::NoMatch, "% Command is too long.\n"),
-                Request::Line(line) => answer(session, &line, requests).await,
+                Request::Line(line) if line == INTERACTIVE => match &terminals {
+                    Some(settings) => {
+                        stream.write_all(&encode_reply(&Reply::ok())).await?;
+                        return serve_local(stream, requests.clone(), settings.clone()).await;
+                    }
+                    None => Reply::warning("% not supported"),
+                },
+                Request::Line(line) => answer(session, &line, requests, &mut live).await,
             };
-            stream.write_all(&encode_reply(&reply)).await?;
+            let encoded = encode_reply(&reply);
+            match &reply.live {
+                None => stream.write_all(&encoded).await?,
+                Some(log) => {
+                    send_with_socket(&mut stream, &encoded, &log.socket).await?;
+                    live.clone_from(&log.session);
+                }
+            }
             if reply.close {
                 return Ok(());
             }
@@ -142,10 +174,38 @@ async fn converse(
     }
 }
 
-async fn answer(session: &mut Session, line: &str, requests: &mpsc::Sender<VtyRequest>) -> Reply {
+/// vtysh takes the descriptor from the message that has the four octets of the end, and from no other.
+async fn send_with_socket(stream: &mut UnixStream, encoded: &[u8], socket: &OwnedFd) -> io::Result<()> {
+    let (text, end) = encoded.split_at(encoded.len().saturating_sub(4));
+    stream.write_all(text).await?;
+    let descriptors = [socket.as_raw_fd()];
+    let sent = loop {
+        stream.writable().await?;
+        let sent = stream.try_io(Interest::WRITABLE, || {
+            let rights = [ControlMessage::ScmRights(&descriptors)];
+            let flags = MsgFlags::MSG_NOSIGNAL;
+            Ok(sendmsg::<()>(stream.as_raw_fd(), &[IoSlice::new(end)], &rights, flags, None)?)
+        });
+        match sent {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            sent => break sent?,
+        }
+    };
+    stream.write_all(end.get(sent..).unwrap_or_default()).await
+}
+
+async fn answer(
+    session: &mut Session,
+    line: &str,
+    requests: &mpsc::Sender<VtyRequest>,
+    live: &mut Option<Arc<()>>,
+) -> Reply {
     match session.begin(line) {
         Step::Reply(reply) => reply,
         Step::Ask(command, pending) => {
+            if command == Command::TerminalMonitor(Monitoring::Off) {
+                *live = None;
+            }
             let (reply, answer) = oneshot::channel();
             let sent = requests.send(VtyRequest { command, reply }).await.is_ok();
             match answer.await {

@@ -5,16 +5,19 @@
 #[allow(dead_code, reason = "shared with the example")]
 mod handler;
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IoSliceMut};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use handler::Standalone;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recv, recvmsg};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
-use vtysh_plugin::{Command, Handler, MAX_REQUEST, VtyRequest, VtyServer};
+use vtysh_plugin::{Command, Handler, LiveLog, MAX_REQUEST, Monitoring, Reply, VtyRequest, VtyServer};
 
 struct Daemon {
     _directory: tempfile::TempDir,
@@ -158,4 +161,56 @@ async fn a_client_that_leaves_in_the_middle_of_a_file_ends_the_file() {
     start.reply.send(vtysh_plugin::Reply::ok()).unwrap();
     drop(client);
     assert_eq!(requests.recv().await.unwrap().command, Command::BulkEnd);
+}
+
+#[tokio::test]
+async fn a_live_log_comes_as_a_descriptor_with_the_end_of_the_answer() {
+    let (daemon, mut requests) = Daemon::silent();
+    let mut stream = daemon.connect().await;
+    stream.write_all(b"enable\0terminal monitor\0").await.unwrap();
+    assert_eq!(replies(&mut stream, 1).await, [(String::new(), 0)]);
+    let request = requests.recv().await.unwrap();
+    assert_eq!(request.command, Command::TerminalMonitor(Monitoring::Session));
+    let (ours, theirs) = std::os::unix::net::UnixDatagram::pair().unwrap();
+    let session = Arc::new(());
+    let live = LiveLog { socket: Arc::new(theirs.into()), session: Some(Arc::clone(&session)) };
+    request.reply.send(Reply { live: Some(live), ..Reply::text("said before\n") }).unwrap();
+
+    // As vtysh does: the descriptor belongs to the message with the four octets.
+    let mut stream = stream.into_std().unwrap();
+    stream.set_nonblocking(false).unwrap();
+    // On another thread: the server has this one.
+    let stream = tokio::task::spawn_blocking(move || {
+        let mut text = [0; 12];
+        std::io::Read::read_exact(&mut stream, &mut text).unwrap();
+        assert_eq!(&text, b"said before\n");
+        let (mut end, mut space) = ([0xff; 16], nix::cmsg_space!(std::os::fd::RawFd));
+        let mut buffers = [IoSliceMut::new(&mut end)];
+        let message =
+            recvmsg::<()>(stream.as_raw_fd(), &mut buffers, Some(&mut space), MsgFlags::empty()).unwrap();
+        let descriptors: Vec<_> = message.cmsgs().unwrap().collect();
+        let [ControlMessageOwned::ScmRights(descriptors)] = descriptors.as_slice() else {
+            panic!("{descriptors:?}")
+        };
+        assert_eq!((message.bytes, descriptors.len()), (4, 1));
+        assert_eq!(end[..4], [0; 4]);
+        // Nothing else holds the other end: what is sent arrives there.
+        ours.send(b"a record").unwrap();
+        let mut record = [0; 16];
+        assert_eq!(recv(descriptors[0], &mut record, MsgFlags::empty()), Ok(8));
+        stream
+    })
+    .await
+    .unwrap();
+
+    // Over with the session.
+    assert_eq!(Arc::strong_count(&session), 2);
+    drop(stream);
+    tokio::time::timeout(Duration::from_secs(5), async {
+        while Arc::strong_count(&session) > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .unwrap();
 }

@@ -9,7 +9,7 @@ use vtysh_plugin::render::{
     debugging, dmvpn, nhs, opennhrp, running_config, shortcut,
 };
 use vtysh_plugin::{
-    Command, Handler, LibraryConfig, NhrpTable, Release, Reply, ReturnCode, Show, WriteTarget,
+    Command, Handler, LibraryConfig, Monitoring, NhrpTable, Release, Reply, Show, WriteTarget,
 };
 
 /// Configuration, and the name by which FRR is called.
@@ -140,7 +140,9 @@ impl Handler for Standalone {
             Command::Write(WriteTarget::Terminal) => Reply::text(self.running_config()),
             Command::Write(WriteTarget::File) => Reply::warning("% This example has no file"),
             Command::Echo(text) => Reply::text(format!("{text}\n")),
-            Command::TerminalMonitor(true) => Reply::new(ReturnCode::Warning, "% not supported\n"),
+            Command::TerminalMonitor(Monitoring::Session | Monitoring::Detached) => {
+                Reply::warning("% not supported")
+            }
             Command::BulkStart => {
                 self.in_file = true;
                 Reply::ok()

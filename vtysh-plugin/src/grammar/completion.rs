@@ -107,7 +107,8 @@ mod tests {
         // FRR 10.3's telnet vty, same input.
         assert_eq!(
             choices(NodeKind::View, "sh ip nhrp", ""),
-            ["cache", "json", "nhs", "opennhrp", "shortcut", "<cr>"]
+            // And ours, `peer` and `statistics`.
+            ["cache", "json", "nhs", "opennhrp", "peer", "shortcut", "statistics", "<cr>"]
         );
         assert_eq!(choices(NodeKind::View, "", "sh"), ["show"]);
         assert_eq!(choices(NodeKind::Interface, "ip nhrp map", ""), ["A.B.C.D", "X:X::X:X", "multicast"]);

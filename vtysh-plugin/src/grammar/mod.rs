@@ -108,6 +108,8 @@ struct Entry {
     syntax: &'static str,
     build: Build,
     hidden: bool,
+    /// Not FRR's.
+    own: bool,
 }
 
 struct Compiled {
@@ -126,8 +128,17 @@ static COMMANDS: LazyLock<Vec<Compiled>> = LazyLock::new(|| {
 /// Finds the meaning of `line` in `node`.
 pub(crate) fn parse(node: NodeKind, line: &str, context: &Context<'_>) -> Match {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let in_node = COMMANDS.iter().filter(|command| command.entry.nodes & node as u8 != 0);
-    match matcher::best(in_node.map(|command| (&command.ast, command.entry.build)), &words) {
+    // Abbreviations that FRR's users type mean what they mean there, whatever commands there are besides.
+    match parse_among(node, &words, context, false) {
+        Match::None => parse_among(node, &words, context, true),
+        of_frr => of_frr,
+    }
+}
+
+fn parse_among(node: NodeKind, words: &[&str], context: &Context<'_>, own: bool) -> Match {
+    let in_node =
+        COMMANDS.iter().filter(|command| command.entry.nodes & node as u8 != 0 && command.entry.own == own);
+    match matcher::best(in_node.map(|command| (&command.ast, command.entry.build)), words) {
         matcher::Best::Found(steps, build) => {
             build(&Args::new(&steps, context)).map_or(Match::None, Match::Found)
         }

@@ -6,6 +6,7 @@ mod lists;
 mod movement;
 mod nhrp;
 mod operation;
+mod own;
 
 use super::{Action, Build, Command, Entry, NodeKind};
 
@@ -20,11 +21,11 @@ const BELOW_ENABLE: u8 = CONFIG | INTERFACE | VRF | LINE;
 const ALL: u8 = VIEW | BELOW_ENABLE;
 
 const fn entry(nodes: u8, syntax: &'static str, build: Build) -> Entry {
-    Entry { nodes, syntax, build, hidden: false }
+    Entry { nodes, syntax, build, hidden: false, own: false }
 }
 
 const fn hidden(nodes: u8, syntax: &'static str, build: Build) -> Entry {
-    Entry { nodes, syntax, build, hidden: true }
+    Entry { nodes, syntax, build, hidden: true, own: false }
 }
 
 /// Shorthand for builders.
@@ -41,6 +42,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Entry> {
         library::COMMANDS,
         lists::COMMANDS,
         nhrp::COMMANDS,
+        own::COMMANDS,
     ]
     .into_iter()
     .flatten()

@@ -249,3 +249,32 @@ fn whatever_vtysh_forwards_is_known() {
     }
     assert!(definitions > 120 && lines > 1000, "{definitions} definitions, {lines} lines");
 }
+
+#[test]
+fn what_frr_does_not_have_takes_no_abbreviation_from_what_it_has() {
+    use crate::{ClearTarget, Command, DetailTable, Selected, Show};
+    let context = Context { interface: None };
+    let found = |line: &str| match parse(NodeKind::Enable, line, &context) {
+        Match::Found(Action::Command(command)) => command,
+        other => panic!("{line}: {other:?}"),
+    };
+    // In FRR `s` and `c` are clear here.
+    let shortcut = Show::Nhrp { afi: nhrp_config::Afi::Ip, table: crate::NhrpTable::Shortcut, json: false };
+    assert_eq!(found("sh ip nhrp s"), Command::Show(shortcut));
+    assert_eq!(found("clear ip nhrp c"), Command::Clear(nhrp_config::Afi::Ip, ClearTarget::Cache));
+    assert_eq!(found("sh ip nhrp stat json"), Command::Show(Show::Statistics { json: true }));
+    let detail = Show::Detail { afi: nhrp_config::Afi::Ipv6, table: DetailTable::Nhs, json: false };
+    assert_eq!(found("show ipv6 nhrp nhs det"), Command::Show(detail));
+    assert_eq!(found("clear ip nhrp counters"), Command::ClearCounters);
+    for (line, selected) in [
+        ("10.0.0.0/8", Selected::Prefix("10.0.0.0/8".parse().unwrap())),
+        ("10.0.0.1", Selected::Prefix("10.0.0.1/32".parse().unwrap())),
+        ("peer 192.0.2.1", Selected::Peer("192.0.2.1".parse().unwrap())),
+        ("interface gre1", Selected::Interface("gre1".into())),
+    ] {
+        let command = found(&format!("clear ip nhrp cache {line}"));
+        assert_eq!(command, Command::ClearSelected(nhrp_config::Afi::Ip, ClearTarget::Cache, selected));
+    }
+    assert_eq!(parse(NodeKind::Enable, "clear ip nhrp cache 2001:db8::/32", &context), Match::None);
+    assert_eq!(parse(NodeKind::Enable, "show ip nhrp peer", &context), Match::Incomplete);
+}

@@ -2,12 +2,19 @@
 //! gathers nothing and sorts nothing.
 
 mod debugging;
+mod detail;
 mod dmvpn;
 pub mod json;
 mod nhrp;
 mod running;
+mod statistics;
 
 pub use debugging::{cleared, debugging};
+pub use detail::{
+    BindingOrigin, BindingState, CacheDetail, DirectPath, NhsDetail, NhsState, PeerDetail, ShortcutDetail,
+    cache_detail, nhs_detail, peer_detail, shortcut_detail,
+};
 pub use dmvpn::{DmvpnRow, dmvpn};
 pub use nhrp::{CacheKind, CacheRow, NhsRow, OpenNhrpRow, ShortcutRow, cache, nhs, opennhrp, shortcut};
 pub use running::{RunningConfig, running_config, saved_file};
+pub use statistics::{InterfaceDetail, Statistics, statistics};

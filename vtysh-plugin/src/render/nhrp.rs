@@ -114,7 +114,7 @@ pub struct OpenNhrpRow {
     pub nat_oa: Option<IpAddr>,
 }
 
-const NO_ENTRIES: &str = "% No entries\n";
+pub(super) const NO_ENTRIES: &str = "% No entries\n";
 
 fn address(value: Option<IpAddr>) -> String {
     value.map_or_else(|| "-".to_owned(), |address| address.to_string())

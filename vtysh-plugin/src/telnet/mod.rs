@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use access::allows;
@@ -192,7 +192,7 @@ impl Door {
                 if let Ok(mut all) = connected.lock() {
                     all.insert(id, peer.ip());
                 }
-                if let Err(error) = connection.serve().await {
+                if let Err(error) = connection.serve_login().await {
                     tracing::debug!(%error, "telnet vty: connection lost");
                 }
                 if let Ok(mut all) = connected.lock() {
@@ -203,32 +203,49 @@ impl Door {
     }
 }
 
-struct Connection {
-    stream: TcpStream,
+/// A session on the vty socket that becomes a terminal (see [`crate::INTERACTIVE`]): the same keys, help and answers,
+/// without a login or a time limit.
+pub(crate) async fn serve_local<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    requests: mpsc::Sender<VtyRequest>,
+    settings: watch::Receiver<TerminalSettings>,
+) -> io::Result<()> {
+    let mut out = Vec::new();
+    let terminal = Terminal::local(&settings.borrow().clone(), &mut out);
+    let connection = Connection { stream, requests, settings, connected: Connected::default() };
+    connection.serve(terminal, out, false).await
+}
+
+struct Connection<S> {
+    stream: S,
     requests: mpsc::Sender<VtyRequest>,
     settings: watch::Receiver<TerminalSettings>,
     connected: Connected,
 }
 
-impl Connection {
-    async fn serve(mut self) -> io::Result<()> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    async fn serve_login(mut self) -> io::Result<()> {
         let mut out = Vec::new();
         let settings = self.settings.borrow().clone();
-        let Some(mut terminal) = Terminal::open(&settings, &mut out) else {
-            return self.stream.write_all(&out).await;
-        };
-        let ended = self.converse(&mut terminal, out).await;
+        match Terminal::open(&settings, &mut out) {
+            Some(terminal) => self.serve(terminal, out, true).await,
+            None => self.stream.write_all(&out).await,
+        }
+    }
+
+    async fn serve(mut self, mut terminal: Terminal, out: Vec<u8>, limited: bool) -> io::Result<()> {
+        let ended = self.converse(&mut terminal, out, limited).await;
         if let Some(command) = terminal.left_behind() {
             self.ask(command).await;
         }
         ended
     }
 
-    async fn converse(&mut self, terminal: &mut Terminal, mut out: Vec<u8>) -> io::Result<()> {
+    async fn converse(&mut self, terminal: &mut Terminal, mut out: Vec<u8>, limited: bool) -> io::Result<()> {
         let mut buffer = vec![0; 1024];
         loop {
             self.stream.write_all(&std::mem::take(&mut out)).await?;
-            let timeout = self.settings.borrow().timeout;
+            let timeout = self.settings.borrow().timeout.filter(|_| limited);
             let read = self.stream.read(&mut buffer);
             let count = match timeout {
                 Some(timeout) => match tokio::time::timeout(timeout, read).await {

@@ -5,7 +5,7 @@ use super::TerminalSettings;
 use super::editor::{Asked, Editor};
 use super::wire::{Decoder, OPENING};
 use crate::session::{Help, Step};
-use crate::{Command, Node, Pending, Reply, Session, Show, WriteTarget};
+use crate::{Command, Monitoring, Node, Pending, Reply, Session, Show, WriteTarget};
 
 /// Wrong passwords before the connection ends; FRR's 3.
 const TRIES: u8 = 3;
@@ -48,9 +48,30 @@ pub(super) struct Terminal {
     session: Session,
     stage: Stage,
     failures: u8,
+    /// Whoever may open the vty socket needs no password.
+    local: bool,
 }
 
 impl Terminal {
+    /// A terminal on the vty socket: in ENABLE at once, as vtysh is.
+    pub(super) fn local(settings: &TerminalSettings, out: &mut Vec<u8>) -> Self {
+        let mut terminal = Self::new(true);
+        terminal.session.raise();
+        terminal.prompt(settings, out);
+        terminal
+    }
+
+    fn new(local: bool) -> Self {
+        Self {
+            decoder: Decoder::default(),
+            editor: Editor::default(),
+            session: Session::new(),
+            stage: Stage::Commands,
+            failures: 0,
+            local,
+        }
+    }
+
     /// Greets a client. None if nobody may log in.
     pub(super) fn open(settings: &TerminalSettings, out: &mut Vec<u8>) -> Option<Self> {
         if settings.login && settings.password.is_none() {
@@ -58,13 +79,7 @@ impl Terminal {
             return None;
         }
         print(&settings.greeting(), out);
-        let mut terminal = Self {
-            decoder: Decoder::default(),
-            editor: Editor::default(),
-            session: Session::new(),
-            stage: Stage::Commands,
-            failures: 0,
-        };
+        let mut terminal = Self::new(false);
         if settings.login {
             print("\nUser Access Verification\n\n", out);
             out.extend_from_slice(&OPENING);
@@ -150,7 +165,8 @@ impl Terminal {
     }
 
     fn line(&mut self, line: &str, settings: &TerminalSettings, out: &mut Vec<u8>) -> Do {
-        if *self.session.node() == Node::View
+        if !self.local
+            && *self.session.node() == Node::View
             && settings.enable_password.is_some()
             && self.session.would_enable(line)
         {
@@ -164,6 +180,10 @@ impl Terminal {
                 self.say(&Reply::text(lines), settings, out)
             }
             Step::Ask(Command::Show(Show::Who), _) => Do::Who,
+            // A descriptor does not go over TCP; FRR's words.
+            Step::Ask(Command::TerminalMonitor(Monitoring::Session | Monitoring::Detached), _) => {
+                self.say(&Reply::warning("% not supported"), settings, out)
+            }
             Step::Ask(command, pending) => {
                 let configuration = matches!(
                     command,

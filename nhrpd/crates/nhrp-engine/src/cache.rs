@@ -91,6 +91,8 @@ pub(crate) struct CacheEntry {
     pub(crate) used: bool,
     /// Nobody else may register the address.
     pub(crate) unique: bool,
+    /// When this NBMA address was learned.
+    pub(crate) since: Instant,
     pub(crate) timer: Option<Instant>,
 }
 
@@ -160,6 +162,7 @@ impl Engine {
         entry.expires = expires;
         if moved {
             entry.used = false;
+            entry.since = self.now;
         }
         let armed = entry.timer;
         // A later expiry is found out when the armed timer fires; only an earlier one needs a new timer now.
@@ -217,6 +220,7 @@ impl Engine {
             installed: false,
             used: false,
             unique: binding.unique,
+            since: self.now,
             timer: None,
         });
         let id = CacheId::from_key(key);

@@ -251,6 +251,7 @@ impl Engine {
                 self.clear_resolved(afi);
                 count
             }
+            ClearWhat::Selected(table, afi, selection) => self.clear_selected(table, afi, &selection),
         };
         self.push(Output::Cleared { count });
     }

@@ -299,7 +299,7 @@ impl Engine {
     }
 
     /// Why NHRP does not run for a family, in words for the operator.
-    fn obstacle(&self, interface: &Interface, nbma: Option<IpAddr>) -> Option<String> {
+    pub(crate) fn obstacle(&self, interface: &Interface, nbma: Option<IpAddr>) -> Option<String> {
         if interface.ifindex == 0 {
             return Some("there is no such interface".to_owned());
         }

@@ -162,12 +162,34 @@ pub enum NeighbourEvent {
 }
 
 /// What `clear … nhrp …` is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClearWhat {
     /// Learned cache entries; of both families, as in FRR.
     Cache,
     /// Shortcuts of a family, then learned cache entries.
     Shortcuts(Afi),
+    /// Some learned entries of a table.
+    Selected(ClearTable, Afi, Selection),
+}
+
+/// A table of which some entries are cleared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClearTable {
+    /// Learned cache entries.
+    Cache,
+    /// Shortcuts, and questions under way.
+    Shortcuts,
+}
+
+/// Which entries of a table are meant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Selection {
+    /// Overlay addresses and prefixes that lie in this one.
+    Prefix(IpNet),
+    /// What leads to the peer with this overlay or NBMA address.
+    Peer(IpAddr),
+    /// What belongs to the interface of this name.
+    Interface(String),
 }
 
 /// Something that the engine wants done.

@@ -36,6 +36,7 @@ mod route_changes;
 mod routing;
 mod server;
 mod shortcut;
+mod standing;
 mod stats;
 mod time;
 mod timers;
@@ -45,8 +46,14 @@ mod view;
 
 pub use cache::{CacheType, Origin};
 pub use engine::{Engine, Limits};
-pub use io::{ClearWhat, Input, Link, Neighbour, NeighbourEvent, NeighbourState, Nexthop, Output, Route};
+pub use io::{
+    ClearTable, ClearWhat, Input, Link, Neighbour, NeighbourEvent, NeighbourState, Nexthop, Output, Route,
+    Selection,
+};
 pub use notice::{Level, Notice, Topic, packet_type_name};
+pub use standing::{
+    InterfaceStanding, Refusal, ServerStanding, ServerState, ShortcutStanding, ShortcutState,
+};
 pub use stats::Stats;
 pub use time::Instant;
 pub use view::{CacheView, NhsView, ShortcutView};

@@ -20,6 +20,7 @@ use crate::nhs::UNREACHABLE_AFTER;
 use crate::notice::Notice;
 use crate::packets::{empty_extension, empty_request_extensions, wire_family};
 use crate::prefix_table::host;
+use crate::standing::Refusal;
 use crate::time::Instant;
 use crate::timers::Timer;
 
@@ -42,6 +43,12 @@ pub(crate) struct Registration {
     /// Attempts without an answer since the last one that had one.
     pub(crate) failures: u32,
     pub(crate) last_error: Option<String>,
+    /// When it was accepted for the first time without an interruption.
+    pub(crate) accepted: Option<Instant>,
+    /// The first request since the last answer of any kind, and how many there were.
+    pub(crate) asked: Option<(Instant, u32)>,
+    /// The server's last word was a refusal: the first of the same in a row.
+    pub(crate) refused: Option<(Refusal, Instant)>,
     /// Seconds to wait for an answer to the next attempt.
     wait: u64,
     /// The last attempt was not accepted (yet). An error or a refusal is no acceptance: its sender wants to be asked
@@ -65,6 +72,9 @@ impl Registration {
             told: None,
             failures: 0,
             last_error: None,
+            accepted: None,
+            asked: None,
+            refused: None,
             wait: FIRST_WAIT,
             awaiting: false,
             request_id: None,
@@ -137,6 +147,8 @@ impl Engine {
         registration.failures = 0;
         registration.wait = FIRST_WAIT;
         registration.last_error = None;
+        registration.asked = None;
+        registration.refused = None;
         self.timers.disarm(&mut registration.timer, Timer::Registration(id));
         self.forget_request(id);
         self.lose_server(id);
@@ -176,6 +188,15 @@ impl Engine {
             self.resolve_name_of(nhs);
             self.server_changed(nhs);
         }
+    }
+
+    /// The server answered, and not with what was wanted.
+    fn registration_refused(&mut self, id: RegistrationId, refusal: Refusal) {
+        let now = self.now;
+        let Some(registration) = self.registrations.get_mut(id.key()) else { return };
+        registration.asked = None;
+        let first = registration.refused.filter(|(former, _)| *former == refusal).map(|(_, since)| since);
+        registration.refused = Some((refusal, first.unwrap_or(now)));
     }
 
     fn note_registration_failure(&mut self, id: RegistrationId, reason: &str) {
@@ -260,6 +281,8 @@ impl Engine {
         if let Some(registration) = self.registrations.get_mut(id.key()) {
             registration.request_id = Some(request_id);
             registration.awaiting = true;
+            let (since, requests) = registration.asked.unwrap_or((self.now, 0));
+            registration.asked = Some((since, requests.saturating_add(1)));
             self.timers.arm(&mut registration.timer, Timer::Registration(id), at);
         }
         if let Some(server) = learned.or(configured) {
@@ -280,7 +303,10 @@ impl Engine {
         let (interface, afi) = (nhs.interface, nhs.afi);
         let Message::RegistrationReply(exchange) = &reply.message else {
             let reason = match &reply.message {
-                Message::ErrorIndication { code, .. } => format!("it answers: {}", error_words(*code)),
+                Message::ErrorIndication { code, .. } => {
+                    self.registration_refused(id, Refusal::Error((*code).into()));
+                    format!("it answers: {}", error_words(*code))
+                }
                 _ => "it answered with another packet type".to_owned(),
             };
             self.note_registration_failure(id, &reason);
@@ -294,6 +320,7 @@ impl Engine {
         if let Some(refused) = exchange.cies.iter().find(|c| !fine(c)) {
             // RFC 2332 5.2.4: any code but 0 is a refusal. FRR's clients go on as if nothing were. [rfc2332-5.2.4-nak]
             let reason = format!("it refuses: {}", refusal_words(refused.code));
+            self.registration_refused(id, Refusal::Entry(refused.code.into()));
             if let Some(registration) = self.registrations.get_mut(id.key()) {
                 registration.registered = false;
             }
@@ -327,7 +354,12 @@ impl Engine {
         let reachable_again = news || registration.failures >= UNREACHABLE_AFTER;
         let nhs = registration.nhs;
         let former = registration.learned.filter(|former| *former != server);
+        if !registration.registered {
+            registration.accepted = Some(self.now);
+        }
         registration.registered = true;
+        registration.asked = None;
+        registration.refused = None;
         registration.told = told;
         registration.awaiting = false;
         registration.failures = 0;

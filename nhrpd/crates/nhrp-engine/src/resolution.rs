@@ -20,6 +20,7 @@ use crate::packets::{
 use crate::prefix_table::{host, shared_bits, truncated};
 use crate::routing::Destination;
 use crate::server::{MAX_CIES, REPLY_HOPS};
+use crate::standing::Refusal;
 use crate::time::Instant;
 use crate::timers::Timer;
 
@@ -47,10 +48,13 @@ pub(crate) struct Resolution {
     /// The interface on which the kernel waits for `target` as a next hop.
     pub(crate) asker: Option<InterfaceId>,
     pub(crate) request_id: u32,
-    attempt: usize,
+    /// Requests sent.
+    pub(crate) attempt: usize,
     /// Answered with a refusal; kept so that the next indication does not ask the same again at once.
     pub(crate) refused: bool,
-    started: Instant,
+    /// Why it was refused.
+    pub(crate) refusal: Option<Refusal>,
+    pub(crate) started: Instant,
     pub(crate) timer: Option<Instant>,
 }
 
@@ -85,6 +89,7 @@ impl Engine {
             request_id,
             attempt: 0,
             refused: false,
+            refusal: None,
             started: self.now,
             timer: None,
         });
@@ -166,7 +171,7 @@ impl Engine {
     }
 
     /// It was refused, or answered with something of no use.
-    fn resolution_refused(&mut self, id: ResolutionId) {
+    fn resolution_refused(&mut self, id: ResolutionId, refusal: Refusal) {
         self.stats.resolutions_refused += 1;
         let Some(resolution) = self.resolutions.get_mut(id.key()) else { return };
         if resolution.asker.is_some() {
@@ -176,6 +181,7 @@ impl Engine {
             return self.refuse_waiting(asker, target);
         }
         resolution.refused = true;
+        resolution.refusal = Some(refusal);
         let request_id = resolution.request_id;
         self.timers.arm(&mut resolution.timer, Timer::Resolution(id), self.now + QUIET);
         self.pending.remove(&request_id);
@@ -218,7 +224,9 @@ impl Engine {
                 }
                 return;
             }
-            Message::ErrorIndication { .. } => return self.resolution_refused(id),
+            Message::ErrorIndication { code, .. } => {
+                return self.resolution_refused(id, Refusal::Error((*code).into()));
+            }
             _ => {
                 self.stats.replies_from_stranger += 1;
                 return;
@@ -245,7 +253,9 @@ impl Engine {
         });
         // RFC 2332 5.2.2: a refusal, codes 4, 5, 12 and 13. [rfc2332-5.2.2-nak-received]
         let Some((gateway, binding, holding, prefix_length)) = usable else {
-            return self.resolution_refused(id);
+            let code = exchange.cies.iter().map(|cie| cie.code).find(|code| *code != CieCode::Success);
+            let refusal = code.map_or(Refusal::Unusable, |code| Refusal::Entry(code.into()));
+            return self.resolution_refused(id, refusal);
         };
         self.end_resolution(id);
         let prefix = self.usable_prefix(target, prefix_length);

@@ -28,7 +28,7 @@ const TIME_TO_SELECT: Duration = Duration::from_millis(250);
 
 /// Where in its life a shortcut is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+pub(crate) enum Stage {
     /// Nothing is to be known about it yet.
     Fresh,
     /// Whether packets use it is being found out.
@@ -51,7 +51,7 @@ pub(crate) struct Shortcut {
     holding: Duration,
     /// The routes that are announced for it.
     announced: Vec<Route>,
-    stage: Stage,
+    pub(crate) stage: Stage,
     pub(crate) timer: Option<Instant>,
 }
 

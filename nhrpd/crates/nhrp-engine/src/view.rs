@@ -37,6 +37,12 @@ pub struct CacheView {
     pub expires: Option<Instant>,
     /// Told to kernel and zebra.
     pub installed: bool,
+    /// When this NBMA address was learned.
+    pub since: Instant,
+    /// MTU that its station advertised, after FRR's heuristic; 0 for none.
+    pub mtu: u16,
+    /// Nobody else may register the address.
+    pub unique: bool,
 }
 
 /// One NBMA address of an `nhs` line, or a line without any yet.
@@ -94,6 +100,9 @@ impl Engine {
                 used: e.used,
                 expires: e.expires,
                 installed: e.installed,
+                since: e.since,
+                mtu: e.mtu,
+                unique: e.unique,
             })
         })
     }

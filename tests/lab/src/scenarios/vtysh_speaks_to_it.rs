@@ -121,7 +121,7 @@ for line in sys.stdin.read().splitlines():
 const KEYS: &str = r"
 wrong
 zebra
-sh ip nhrp nh\t\t
+sh ip nhrp nh\t
 show bogus
 enable
 wrong
@@ -140,6 +140,44 @@ end
 show running-config
 \x1b[A\x1b[D\x1b[D\x03
 exit
+";
+
+/// Watches the log by `terminal monitor` of an interactive vtysh, has messages logged by another session, and prints
+/// them as vtysh showed them, from their first word on: what FRR puts in front is its own.
+const MONITOR: &str = r"
+import os, pty, re, select, socket, sys
+def log(*lines):
+    s = socket.socket(socket.AF_UNIX); s.settimeout(20); s.connect('/run/frr/nhrpd.vty')
+    for line in ('enable',) + lines:
+        s.sendall(line.encode() + b'\0')
+        answer = b''
+        while answer[-4:-1] != b'\0\0\0':
+            answer += s.recv(4096)
+pid, terminal = pty.fork()
+if pid == 0:
+    os.environ['TERM'] = 'dumb'
+    os.execvp('vtysh', ['vtysh'])
+raw, shown = b'', ''
+def until(pattern):
+    global raw, shown
+    while not re.search(pattern, shown):
+        if not select.select([terminal], [], [], 20)[0]:
+            sys.exit('no %r in %r' % (pattern, shown))
+        raw += os.read(terminal, 65536)
+        shown = re.sub(r'\x1b\[[0-9;?]*[A-Za-z]', '', raw.decode('utf-8', 'replace'))
+def run(line, mark):
+    # A command that there is not, so that its refusal tells that the one before has ended.
+    os.write(terminal, (line + '\n' + mark + '\n').encode())
+    until('Unknown command: ' + mark)
+run('terminal monitor nhrpd', 'begun')
+log('logmsg errors live one', 'logmsg warnings live two ' + 'x' * 300, 'logmsg debugging live three')
+until(r'live three\r?\n')
+run('no terminal monitor nhrpd', 'ended')
+log('logmsg errors live four')
+run('show debugging nhrp', 'over')
+os.write(terminal, b'exit\n')
+for text in re.findall(r'nhrpd: [^\r\n]*?(live [^\r\n]*)', shown):
+    print(text)
 ";
 
 /// What was done, and what vtysh or a script printed.
@@ -222,8 +260,39 @@ fn transcript(lab: &Lab, kind: Kind) -> Result<Vec<Step>> {
     node.write_file("/run/telnet.py", TELNET)?;
     node.write_file("/run/keys", KEYS.trim_start())?;
     steps.push(step(&dmvpn, "s2", &["sh", "-c", "python3 /run/telnet.py < /run/keys"])?);
+    if kind == Kind::Ours {
+        not_in_frr(&dmvpn)?;
+    }
+    node.write_file("/run/monitor.py", MONITOR)?;
+    let monitored = step(&dmvpn, "s2", &["python3", "/run/monitor.py"])?;
+    ensure!(
+        ["live one\n", "live two x", "live three\n"].iter().all(|text| monitored.printed.contains(text)),
+        "terminal monitor of {kind} showed {}",
+        monitored.printed
+    );
+    steps.push(monitored);
     dmvpn.all_alive()?;
     Ok(steps)
+}
+
+/// What vtysh does not pass on: asked at the vty socket, as nhrpctl does.
+fn not_in_frr(dmvpn: &Dmvpn) -> Result<()> {
+    const ASK: &str = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.settimeout(20); \
+        s.connect('/run/frr/nhrpd.vty'); s.sendall(sys.argv[1].encode() + bytes(1)); text = b''\nwhile text[-4:-1] != bytes(3):\n \
+        text += s.recv(65536)\nprint(text[:-4].decode())";
+    for (node, table, key, wanted) in
+        [("s1", "nhs", "state", "registered"), ("hub", "cache", "origin", "registered")]
+    {
+        let command = format!("show ip nhrp {table} detail json");
+        let printed = dmvpn.node(node)?.run(&["python3", "-c", ASK, &command])?.stdout;
+        let document: Value = serde_json::from_str(&printed).context(|| format!("{command}: {printed}"))?;
+        let rows = document.get("table").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let found = rows.iter().any(|row| row.get(key).and_then(Value::as_str) == Some(wanted));
+        ensure!(found, "{command} on {node}: {printed}");
+        let refused = dmvpn.node(node)?.run(&["vtysh", "-c", &command])?;
+        ensure!(refused.status != 0, "vtysh knows {command}");
+    }
+    Ok(())
 }
 
 /// All tables as text and as JSON, by one vtysh: starting it takes longer than what it asks for.

@@ -2,7 +2,7 @@
 
 use super::{ALL, BELOW_ENABLE, CONFIG, ENABLE, VIEW, command, entry, hidden};
 use crate::grammar::{Action, Entry};
-use crate::{Command, LibraryEdit, ListFamily, LogEdit, Show, WriteTarget};
+use crate::{Command, LibraryEdit, ListFamily, LogEdit, Monitoring, Show, WriteTarget};
 
 const WRITABLE: u8 = ENABLE | BELOW_ENABLE;
 
@@ -18,9 +18,12 @@ pub(super) const COMMANDS: &[Entry] = &[
     entry(ENABLE, "show startup-config", |_| command(Command::Show(Show::StartupConfig))),
     entry(VIEW, "terminal length (0-512)", |_| Some(Action::Ignore)),
     entry(VIEW, "terminal no length", |_| Some(Action::Ignore)),
-    entry(ENABLE, "terminal monitor [detach]", |_| command(Command::TerminalMonitor(true))),
-    entry(ENABLE, "terminal no monitor", |_| command(Command::TerminalMonitor(false))),
-    entry(ENABLE, "no terminal monitor", |_| command(Command::TerminalMonitor(false))),
+    entry(ENABLE, "terminal monitor [detach]", |args| {
+        let how = if args.has("detach") { Monitoring::Detached } else { Monitoring::Session };
+        command(Command::TerminalMonitor(how))
+    }),
+    entry(ENABLE, "terminal no monitor", |_| command(Command::TerminalMonitor(Monitoring::Off))),
+    entry(ENABLE, "no terminal monitor [detach]", |_| command(Command::TerminalMonitor(Monitoring::Off))),
     entry(
         ENABLE,
         "logmsg <emergencies|alerts|critical|errors|warnings|notifications|informational|debugging>$level MESSAGE...$text",

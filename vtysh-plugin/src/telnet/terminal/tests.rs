@@ -124,14 +124,14 @@ fn help_and_completion_look_like_frrs() {
     assert_eq!(client.types("sh?"), "sh\n  show  Show\nr1> sh");
     // FRR 10.3, octet for octet: what was typed again, back to the beginning of the word, the whole word.
     assert_eq!(client.types(" ip nh\t"), " ip nh\nr1> sh ip nh\x08\x08nhrp ");
-    // The columns of FRR 10.3.
+    // The columns of FRR 10.3, with two words more.
     assert_eq!(
         client.types("\t"),
-        "\ncache      json       nhs        opennhrp   shortcut   \nr1> sh ip nhrp "
+        "\ncache      json       nhs        opennhrp   peer       shortcut   \nstatistics \nr1> sh ip nhrp "
     );
     let listed = client.types("?");
     assert!(
-        listed.starts_with("\n  cache     ") && listed.ends_with("\n  <cr>      \nr1> sh ip nhrp "),
+        listed.starts_with("\n  cache       ") && listed.ends_with("\n  <cr>        \nr1> sh ip nhrp "),
         "{listed:?}"
     );
     assert_eq!(

@@ -1,0 +1,316 @@
+//! What operators see beyond FRR's tables: the engine's standing of servers, bindings and shortcuts as rows for the
+//! renderer, counters, and which entries are cleared. Takes no decision.
+
+use nhrp_config::Afi;
+use nhrp_engine::{
+    CacheType, CacheView, ClearTable, ClearWhat, Input, Instant, Origin, Refusal, Selection, ServerState,
+    ShortcutState,
+};
+use vtysh_plugin::render::{
+    self, BindingOrigin, BindingState, CacheDetail, DirectPath, InterfaceDetail, NhsDetail, NhsState,
+    PeerDetail, ShortcutDetail, Statistics,
+};
+use vtysh_plugin::{ClearTarget, DetailTable, Reply, Selected};
+
+use crate::daemon::Daemon;
+use crate::vty::cache_kind;
+
+/// Key for programs, words for people, and a number.
+pub(crate) type Counter = (&'static str, &'static str, u64);
+
+/// Packet types by number, as in counters of them.
+const RECEIVED: [(&str, &str); 8] = [
+    ("resolutionRequestsReceived", "resolution requests received"),
+    ("resolutionRepliesReceived", "resolution replies received"),
+    ("registrationRequestsReceived", "registration requests received"),
+    ("registrationRepliesReceived", "registration replies received"),
+    ("purgeRequestsReceived", "purge requests received"),
+    ("purgeRepliesReceived", "purge replies received"),
+    ("errorIndicationsReceived", "error indications received"),
+    ("trafficIndicationsReceived", "traffic indications received"),
+];
+
+const SENT: [(&str, &str); 8] = [
+    ("resolutionRequestsSent", "resolution requests sent"),
+    ("resolutionRepliesSent", "resolution replies sent"),
+    ("registrationRequestsSent", "registration requests sent"),
+    ("registrationRepliesSent", "registration replies sent"),
+    ("purgeRequestsSent", "purge requests sent"),
+    ("purgeRepliesSent", "purge replies sent"),
+    ("errorIndicationsSent", "error indications sent"),
+    ("trafficIndicationsSent", "traffic indications sent"),
+];
+
+/// Counters at the time they were cleared.
+#[derive(Debug, Default)]
+pub(crate) struct Cleared {
+    at: Instant,
+    counters: Vec<Counter>,
+}
+
+fn code(refusal: Refusal) -> Option<u32> {
+    match refusal {
+        Refusal::Entry(code) => Some(code.into()),
+        Refusal::Error(code) => Some(code.into()),
+        Refusal::Unusable => None,
+    }
+}
+
+impl Daemon {
+    pub(crate) fn show_detail(&self, afi: Afi, table: DetailTable, json: bool) -> Reply {
+        let release = self.frr.release;
+        match table {
+            DetailTable::Cache => render::cache_detail(&self.cache_details(afi), json, release),
+            DetailTable::Nhs => {
+                let rows: Vec<NhsDetail> = self
+                    .engine
+                    .server_standings(afi)
+                    .into_iter()
+                    .map(|s| NhsDetail {
+                        interface: s.interface,
+                        fqdn: s.name,
+                        nbma: s.nbma,
+                        protocol: s.protocol,
+                        priority: s.priority,
+                        state: self.nhs_state(s.state),
+                    })
+                    .collect();
+                render::nhs_detail(&rows, json, release)
+            }
+            DetailTable::Peer => render::peer_detail(&self.peer_details(afi), json, release),
+            DetailTable::Shortcut => render::shortcut_detail(&self.shortcut_details(afi), json, release),
+        }
+    }
+
+    fn seconds_since(&self, instant: Instant) -> u64 {
+        self.now().since(instant).as_secs()
+    }
+
+    /// Rounded up: what has a moment to go has a second.
+    fn seconds_until(&self, instant: Instant) -> u64 {
+        instant.since(self.now()).as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
+    }
+
+    fn cache_details(&self, afi: Afi) -> Vec<CacheDetail> {
+        let interfaces = self.engine.interface_standings();
+        let obstacle = |view: &CacheView| {
+            let standing = interfaces.iter().find(|i| i.name == view.interface && i.afi == afi);
+            standing.and_then(|i| i.obstacle.clone())
+        };
+        let row = |view: CacheView| CacheDetail {
+            kind: cache_kind(view.kind),
+            origin: match view.origin {
+                Origin::Resolved => BindingOrigin::Resolved,
+                Origin::Registered => BindingOrigin::Registered,
+                Origin::Configured => BindingOrigin::Configured,
+            },
+            protocol: view.protocol,
+            nbma: view.nbma,
+            claimed: view.claimed,
+            state: match (view.kind, view.installed) {
+                (CacheType::Local, _) => BindingState::Own,
+                (_, true) => BindingState::Up,
+                (_, false) => BindingState::Down(
+                    obstacle(&view).unwrap_or_else(|| "NHRP does not run there".to_owned()),
+                ),
+            },
+            used: view.used,
+            unique: view.unique,
+            mtu: view.mtu,
+            age: self.seconds_since(view.since),
+            expires_in: view.expires.map(|at| self.seconds_until(at)),
+            interface: view.interface,
+        };
+        self.engine.cache_view(afi).map(row).collect()
+    }
+
+    fn nhs_state(&self, state: ServerState) -> NhsState {
+        match state {
+            ServerState::Stopped(obstacle) => NhsState::Stopped(obstacle),
+            ServerState::NoAddress => NhsState::NoAddress,
+            ServerState::LookingUp => NhsState::LookingUp,
+            ServerState::Unresolved(error) => NhsState::Unresolved(error),
+            ServerState::Standby => NhsState::Standby,
+            ServerState::Asking { since, requests } => {
+                NhsState::Asking { since: self.seconds_since(since), requests: requests.into() }
+            }
+            ServerState::Refused { refusal, since } => NhsState::Refused {
+                refusal: refusal.to_string(),
+                code: code(refusal),
+                since: self.seconds_since(since),
+            },
+            ServerState::Registered { since, renewal, unanswered } => NhsState::Registered {
+                since: self.seconds_since(since),
+                renewal: renewal.map(|at| self.seconds_until(at)),
+                unanswered: unanswered.into(),
+            },
+        }
+    }
+
+    fn shortcut_details(&self, afi: Afi) -> Vec<ShortcutDetail> {
+        let rows = self.engine.shortcut_standings(afi).into_iter().map(|s| ShortcutDetail {
+            prefix: s.prefix,
+            target: s.target,
+            via: s.via,
+            nbma: s.nbma,
+            interface: s.interface,
+            expires_in: s.expires.map(|at| self.seconds_until(at)),
+            state: match s.state {
+                ShortcutState::Asking { since, requests } => DirectPath::Asking {
+                    since: self.seconds_since(since),
+                    requests: u64::try_from(requests).unwrap_or(u64::MAX),
+                },
+                ShortcutState::Refused(refusal) => DirectPath::Refused(refusal.to_string()),
+                ShortcutState::Unreachable => DirectPath::Unreachable,
+                ShortcutState::Waiting => DirectPath::Waiting,
+                ShortcutState::Active { used, renewing, expiring } => {
+                    DirectPath::Active { used, renewing, expiring }
+                }
+            },
+        });
+        rows.collect()
+    }
+
+    fn peer_details(&self, afi: Afi) -> Vec<PeerDetail> {
+        let mut rows: std::collections::BTreeMap<_, PeerDetail> = std::collections::BTreeMap::new();
+        let empty = |interface: &str, nbma| PeerDetail {
+            interface: interface.to_owned(),
+            nbma,
+            bindings: Vec::new(),
+            shortcuts: Vec::new(),
+            server: None,
+        };
+        for binding in self.cache_details(afi) {
+            if let Some(nbma) = binding.nbma.filter(|_| binding.state != BindingState::Own) {
+                let peer = rows.entry((binding.interface.clone(), nbma));
+                peer.or_insert_with(|| empty(&binding.interface, nbma)).bindings.push(binding);
+            }
+        }
+        for server in self.engine.server_standings(afi) {
+            if let Some(nbma) = server.nbma {
+                let peer = rows.entry((server.interface.clone(), nbma));
+                peer.or_insert_with(|| empty(&server.interface, nbma)).server =
+                    Some(self.nhs_state(server.state));
+            }
+        }
+        for shortcut in self.engine.shortcut_standings(afi) {
+            if let (Some(nbma), Some(interface)) = (shortcut.nbma, shortcut.interface)
+                && let Some(peer) = rows.get_mut(&(interface, nbma))
+            {
+                peer.shortcuts.push(shortcut.prefix);
+            }
+        }
+        rows.into_values().collect()
+    }
+
+    pub(crate) fn show_statistics(&self, json: bool) -> Reply {
+        let interfaces = self.engine.interface_standings().into_iter().map(|i| InterfaceDetail {
+            name: i.name,
+            family: if i.afi == Afi::Ip { "ip" } else { "ipv6" },
+            nbma: i.nbma,
+            nat: i.nat,
+            protocol: i.protocol,
+            obstacle: i.obstacle,
+        });
+        let mut counters = self.counters();
+        for ((_, _, value), (_, _, before)) in counters.iter_mut().zip(&self.counters_cleared.counters) {
+            *value = value.saturating_sub(*before);
+        }
+        let statistics = Statistics {
+            interfaces: interfaces.collect(),
+            sizes: self.sizes(),
+            since: self.seconds_since(self.counters_cleared.at),
+            counters,
+        };
+        render::statistics(&statistics, json, self.frr.release)
+    }
+
+    /// `clear … nhrp counters`: the statistics begin anew; `show memory` goes on counting.
+    pub(crate) fn clear_counters(&mut self) -> Reply {
+        self.counters_cleared = Cleared { at: self.now(), counters: self.counters() };
+        Reply::ok()
+    }
+
+    /// `clear … nhrp <cache|shortcut>` of some entries.
+    pub(crate) fn clear_selected(&mut self, afi: Afi, target: ClearTarget, selected: Selected) -> Reply {
+        let table = match target {
+            ClearTarget::Cache => ClearTable::Cache,
+            ClearTarget::Shortcut => ClearTable::Shortcuts,
+        };
+        let selection = match selected {
+            Selected::Prefix(prefix) => Selection::Prefix(prefix.trunc()),
+            Selected::Peer(address) => Selection::Peer(address),
+            Selected::Interface(name) => Selection::Interface(name),
+        };
+        render::cleared(self.clear(Input::Clear(ClearWhat::Selected(table, afi, selection))))
+    }
+
+    /// Entries held now.
+    fn sizes(&self) -> Vec<Counter> {
+        let [cache, shortcuts, resolutions, routes, timers] =
+            self.engine.sizes().map(|size| u64::try_from(size).unwrap_or(u64::MAX));
+        vec![
+            ("cacheEntries", "cache entries", cache),
+            ("shortcuts", "shortcuts", shortcuts),
+            ("resolutions", "resolutions under way", resolutions),
+            ("routes", "routes known", routes),
+            ("timers", "timers", timers),
+        ]
+    }
+
+    /// What happened since the start.
+    fn counters(&self) -> Vec<Counter> {
+        let stats = self.engine.stats();
+        let (kernel, multicast) = (&self.kernel, self.multicast.counters());
+        let named = |names: [(&'static str, &'static str); 8], counts: [u64; 8]| {
+            names.into_iter().zip(counts).map(|((key, words), count)| (key, words, count))
+        };
+        let mut counters: Vec<Counter> = named(RECEIVED, stats.packets_received).collect();
+        counters.extend(named(SENT, stats.packets_sent));
+        counters.extend([
+            ("packetsMalformed", "packets malformed", stats.packets_malformed),
+            ("packetsRefused", "packets refused", stats.packets_refused),
+            ("authenticationFailures", "authentication failures", stats.authentication_failures),
+            ("packetsUnreachable", "packets without a way", stats.packets_unreachable),
+            ("packetsForwarded", "packets passed on", stats.forwarded),
+            ("hopCountExceeded", "packets without a hop left", stats.hop_count_exceeded),
+            ("loopsDetected", "loops detected", stats.loops_detected),
+            ("registrationsServed", "registrations served", stats.registrations_served),
+            ("registrationsContested", "registrations contested", stats.registrations_contested),
+            ("registrationsAccepted", "own registrations accepted", stats.registrations_accepted),
+            ("resolutionsServed", "resolutions served", stats.resolutions_served),
+            ("resolutionsAnswered", "own resolutions answered", stats.resolutions_answered),
+            ("resolutionsRefused", "own resolutions refused", stats.resolutions_refused),
+            ("resolutionsUnanswered", "own resolutions given up", stats.resolutions_unanswered),
+            ("requestsNotAnswered", "resolution requests refused", stats.requests_not_answered),
+            ("repliesUnexpected", "replies to nothing asked", stats.replies_unexpected),
+            ("repliesFromStranger", "replies from a stranger", stats.replies_from_stranger),
+            ("indicationsSuppressed", "indications suppressed", stats.indications_suppressed),
+            ("indicationsPassedOver", "indications passed over", stats.indications_passed_over),
+            ("errorsSuppressed", "errors suppressed", stats.errors_suppressed),
+            ("purgesServed", "purges followed", stats.purges_served),
+            ("purgesRefused", "purges refused", stats.purges_refused),
+            ("purged", "entries purged", stats.purged),
+            ("multicastPackets", "multicast packets replicated", stats.multicast_packets),
+            ("multicastCopies", "multicast copies sent", multicast.sent),
+            ("multicastWithoutReceiver", "multicast without receiver", stats.multicast_without_receiver),
+            ("multicastRefused", "multicast packets refused", stats.multicast_refused),
+            ("multicastLost", "multicast packets lost", multicast.lost),
+            ("multicastCopiesRefused", "multicast copies refused", multicast.failed),
+            ("neighboursRepaired", "neighbours repaired", stats.neighbours_repaired),
+            ("neighboursRefused", "neighbours the kernel refused", kernel.neighbour_failures),
+            ("sendFailures", "packets the kernel refused", kernel.send_failures),
+            ("packetsLost", "packets lost in the queue", kernel.packets_lost),
+            ("nextHopsUnresolvable", "next hops unresolvable", stats.next_hops_unresolvable),
+            ("limitPeers", "peers over the limit", stats.limit_cache),
+            ("limitShortcuts", "shortcuts over the limit", stats.limit_shortcuts),
+            ("limitResolutions", "resolutions over the limit", stats.limit_resolutions),
+            ("limitNextHops", "next hops over the limit", stats.limit_next_hops),
+            ("limitContests", "contests over the limit", stats.limit_contests),
+            ("limitPurges", "purges over the limit", stats.limit_purges),
+            ("limitRequesters", "requesters over the limit", stats.limit_told),
+            ("limitEntries", "packets with many entries", stats.limit_entries),
+        ]);
+        counters
+    }
+}
