@@ -59,6 +59,17 @@ enum Verb {
         /// (`purge`, `hostile_traffic_whole` …); by default all
         names: Vec<String>,
     },
+    /// Run tests in FRR's own form (topotests): FRR's for NHRP with either nhrpd, then this project's
+    Topotest {
+        #[command(flatten)]
+        options: Options,
+        /// An FRR source tree to take FRR's tests from, instead of Debian's source package; of one release, by default
+        /// that of its configure.ac
+        #[arg(long, value_name = "DIR")]
+        frr_tree: Option<PathBuf>,
+        /// Part of a test folder's name, such as `nhrp_topo` or `redundancy`; by default all about NHRP
+        names: Vec<String>,
+    },
     /// The demo network left running, with a prompt on each node
     Shell(Options),
     /// Play back what `nhrpd --record FILE` has written, and show the first difference
@@ -183,6 +194,15 @@ fn main() -> ExitCode {
         }
         Verb::Test { options, names } => {
             match verbs::test(options.backend(), options.frr, options.nhrpd.as_ref(), &names, false) {
+                Ok(true) => Ok(()),
+                Ok(false) => return ExitCode::FAILURE,
+                Err(failure) => Err(failure),
+            }
+        }
+        Verb::Topotest { options, frr_tree, names } => {
+            let wanted =
+                host::topotest::Wanted { release: options.frr, mix: options.nhrpd.clone(), frr_tree, names };
+            match host::topotest::run(options.backend(), &wanted) {
                 Ok(true) => Ok(()),
                 Ok(false) => return ExitCode::FAILURE,
                 Err(failure) => Err(failure),

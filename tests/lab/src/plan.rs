@@ -5,6 +5,7 @@
 //! ```text
 //! bin/lab  bin/nhrpd     this program and the daemon under test
 //! plan.json              what to do
+//! topotests/ python/     FRR's tests/topotests with this project's, and what they need
 //! out/results.jsonl      one line per finished case
 //! out/CASE/NODE/…        logs and captures
 //! ```
@@ -14,7 +15,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::bench::Bench;
-use crate::mix::Mix;
+use crate::mix::{Kind, Mix};
 use crate::release::Release;
 
 /// What one boot is for.
@@ -61,6 +62,8 @@ pub(crate) enum Task {
     Bench(Bench),
     /// Show the first direct path to a newcomer.
     Demo(Mix),
+    /// Run tests in the form of FRR's, each with each kind of nhrpd.
+    Topotests(Vec<Topotest>),
     /// Keep the demo network and give prompts on its nodes.
     Shell(Mix),
 }
@@ -72,6 +75,27 @@ pub(crate) struct Case {
     pub(crate) scenario: String,
     /// Which daemon on which node.
     pub(crate) mix: Mix,
+}
+
+/// A folder of FRR's tests/topotests, or of this project's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Topotest {
+    /// Its name.
+    pub(crate) folder: String,
+    /// Whose nhrpd its routers run.
+    pub(crate) kind: Kind,
+}
+
+impl Topotest {
+    /// Directory name of its logs below `out`.
+    pub(crate) fn id(&self) -> String {
+        format!("{}@{}", self.folder, self.kind)
+    }
+
+    /// As it is named to people.
+    pub(crate) fn label(&self, release: Release) -> String {
+        format!("{} [FRR {release}, nhrpd {}]", self.folder, self.kind)
+    }
 }
 
 /// How a case ended.
@@ -110,6 +134,15 @@ impl Case {
         format!("{} [FRR {release}, nhrpd {}]", self.scenario, self.mix)
     }
 }
+
+/// Directory of the tests in FRR's form, below the shared directory.
+pub(crate) const TOPOTESTS: &str = "topotests";
+
+/// Directory of the Python packages that they need, below the shared directory.
+pub(crate) const PYTHON: &str = "python";
+
+/// Where the guest keeps the daemons that the tests start: FRR's, and the nhrpd of their kind.
+pub(crate) const TOPOTEST_DAEMONS: &str = "/run/topotest-daemons";
 
 /// Where the guest sees the shared directory.
 pub(crate) const GUEST_DIR: &str = "/lab";

@@ -6,6 +6,7 @@
 mod demo;
 mod prepare;
 mod shell;
+mod topotest;
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -63,6 +64,18 @@ pub(crate) fn run() -> Result<()> {
             };
             let seconds = started.elapsed().as_secs_f64();
             report(dir, &Report { id: "demo".to_owned(), outcome, seconds, notes: Vec::new() })?;
+        }
+        Task::Topotests(tests) => {
+            topotest::prepare(dir)?;
+            for test in tests {
+                let started = Instant::now();
+                let (outcome, notes) = match topotest::run(dir, &case_dir(dir, &test.id())?, test) {
+                    Ok(said) => said,
+                    Err(failure) => (Outcome::Failed(failure.to_string()), Vec::new()),
+                };
+                let seconds = started.elapsed().as_secs_f64();
+                report(dir, &Report { id: test.id(), outcome, seconds, notes })?;
+            }
         }
         Task::Shell(mix) => shell::run(&case_dir(dir, "shell")?, &plan, mix)?,
     }

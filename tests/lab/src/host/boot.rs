@@ -19,8 +19,8 @@ use super::build::Program;
 use super::interrupt::interrupted;
 use super::probe::Machine;
 use super::tree::Tree;
-use crate::failure::{Context, Failure, Result};
-use crate::plan::{Plan, Report, STORY, results_file};
+use crate::failure::{Context, Failure, Result, ensure};
+use crate::plan::{PYTHON, Plan, Report, STORY, TOPOTESTS, results_file};
 
 /// Longest time from power on to the first case, on a busy machine.
 const BOOT: Duration = Duration::from_secs(60);
@@ -93,6 +93,20 @@ impl BootDir {
         self.dir.path()
     }
 
+    /// Puts a copy of a directory's content into its directory `name`, which may be there already.
+    pub(crate) fn add(&self, from: &Path, name: &str) -> Result<()> {
+        let to = self.path().join(name);
+        fs::create_dir_all(&to).context(|| format!("making {}", to.display()))?;
+        let status = Command::new("cp").arg("-a").arg(from.join(".")).arg(&to).status();
+        ensure!(
+            status.is_ok_and(|status| status.success()),
+            "copying {} to {}",
+            from.display(),
+            to.display()
+        );
+        Ok(())
+    }
+
     /// Where the guest's console log is.
     pub(crate) fn console_log(&self) -> PathBuf {
         self.path().join("out/console.log")
@@ -101,7 +115,9 @@ impl BootDir {
     /// Keeps it after the end; returns where its logs and captures are.
     pub(crate) fn keep(self) -> PathBuf {
         let path = self.dir.keep();
-        let _ = fs::remove_dir_all(path.join("bin")); // big, and not evidence
+        for name in ["bin", PYTHON, TOPOTESTS] {
+            let _ = fs::remove_dir_all(path.join(name)); // big, and not evidence
+        }
         path.join("out")
     }
 

@@ -15,6 +15,7 @@ pub(crate) mod qemu;
 pub(crate) mod replay;
 pub(crate) mod soak;
 mod tools;
+pub(crate) mod topotest;
 mod tree;
 pub(crate) mod uml;
 pub(crate) mod verbs;

@@ -46,43 +46,137 @@ pub(crate) fn unpacked(cache: &Cache, package: &str, suite: Option<&str>) -> Res
         say(&format!("fetching Debian's {package} into the cache (the host stays as it is)"));
         let log = cache.file(&format!("{name}.log"));
         let _ = fs::remove_file(&log);
-        let apt = |arguments: &[&str]| -> Result<()> {
-            let mut apt = Command::new("apt-get");
-            // apt's own download user cannot enter a private cache directory.
-            apt.args(["-o", "APT::Sandbox::User=root"]).current_dir(partial);
-            if suite.is_some() {
-                apt.args(private_apt(partial));
-            }
-            run_logged(apt.args(arguments), &log)
-        };
         if let Some(suite) = suite {
-            for directory in ["apt/lists/partial", "apt/archives/partial"] {
-                let path = partial.join(directory);
-                fs::create_dir_all(&path).context(|| format!("creating {}", path.display()))?;
+            let apt = Apt::new(partial, Kind::Binary, suite, &log)?;
+            apt.run(&["download", package])?;
+            apt.done()?;
+        } else {
+            let apt = |arguments: &[&str]| run_logged(plain_apt(partial).args(arguments), &log);
+            if apt(&["download", package]).is_err() {
+                apt(&["update"])?;
+                apt(&["download", package])?;
             }
-            let line = format!(
-                "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {} {suite} main\n",
-                debian_mirror()
-            );
-            fs::write(partial.join("apt/sources.list"), line)
-                .context(|| "writing sources.list".to_owned())?;
-            apt(&["update"])?;
-            apt(&["download", package])?;
-            fs::remove_dir_all(partial.join("apt")).context(|| "removing apt's state".to_owned())?;
-        } else if apt(&["download", package]).is_err() {
-            apt(&["update"])?;
-            apt(&["download", package])?;
         }
-        let deb = fs::read_dir(partial)
-            .context(|| format!("reading {}", partial.display()))?
-            .flatten()
-            .map(|entry| entry.path())
-            .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
+        let deb = files(partial, |name| name.ends_with(".deb"))?
+            .pop()
             .context(|| format!("apt-get downloaded no {package}"))?;
-        run_logged(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(partial), &log)?;
+        unpack(&deb, partial, &log)?;
         run_logged(Command::new("dpkg-deb").arg("-e").arg(&deb).arg(partial.join("DEBIAN")), &log)?;
         fs::remove_file(&deb).context(|| format!("removing {}", deb.display()))
     })
+}
+
+/// Directory with the content of several packages of a suite, without what they depend on.
+pub(crate) fn unpacked_together(
+    cache: &Cache,
+    name: &str,
+    packages: &[&str],
+    suite: &str,
+) -> Result<PathBuf> {
+    cache.directory(name, &packages.join("\n"), |partial| {
+        say(&format!("fetching Debian {suite}'s {} into the cache", packages.join(", ")));
+        let log = cache.file(&format!("{name}.log"));
+        let _ = fs::remove_file(&log);
+        let apt = Apt::new(partial, Kind::Binary, suite, &log)?;
+        apt.run(&[&["download"], packages].concat())?;
+        apt.done()?;
+        for deb in files(partial, |name| name.ends_with(".deb"))? {
+            unpack(&deb, partial, &log)?;
+            fs::remove_file(&deb).context(|| format!("removing {}", deb.display()))?;
+        }
+        Ok(())
+    })
+}
+
+/// Puts `wanted` (patterns of tar's, below the source's first directory) of a source package's upstream archive into
+/// `partial`, which is empty, without the first `strip` directories. Of this version, or of the suite's if the archive
+/// has moved on.
+pub(crate) fn source(
+    partial: &Path,
+    package: (&str, &str),
+    suite: &str,
+    wanted: &[String],
+    strip: usize,
+    log: &Path,
+) -> Result<()> {
+    let (name, version) = package;
+    let apt = Apt::new(partial, Kind::Source, suite, log)?;
+    let exactly = format!("{name}={version}");
+    if apt.run(&["source", "--download-only", &exactly]).is_err() {
+        apt.run(&["source", "--download-only", name])?;
+        say(&format!("  note: the archive has no source of {name} {version} any more; taking {suite}'s"));
+    }
+    apt.done()?;
+    let archive = files(partial, |name| name.contains(".orig.tar.") && !name.ends_with(".asc"))?
+        .pop()
+        .context(|| format!("apt-get downloaded no archive of {name}"))?;
+    let mut tar = Command::new("tar");
+    tar.arg("-xf").arg(&archive).arg("-C").arg(partial).arg(format!("--strip-components={strip}"));
+    run_logged(tar.args(["--wildcards", "--no-same-owner"]).args(wanted), log)?;
+    for file in files(partial, |name| name.starts_with(&format!("{name}_")))? {
+        fs::remove_file(&file).context(|| format!("removing {}", file.display()))?;
+    }
+    Ok(())
+}
+
+fn unpack(deb: &Path, to: &Path, log: &Path) -> Result<()> {
+    run_logged(Command::new("dpkg-deb").arg("-x").arg(deb).arg(to), log)
+}
+
+/// The files in a directory whose name is wanted.
+fn files(directory: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(directory).context(|| format!("reading {}", directory.display()))?;
+    let paths = entries.flatten().filter(|entry| wanted(&entry.file_name().to_string_lossy()));
+    Ok(paths.map(|entry| entry.path()).filter(|path| path.is_file()).collect())
+}
+
+/// apt with the host's lists, working in a directory.
+fn plain_apt(directory: &Path) -> Command {
+    let mut apt = Command::new("apt-get");
+    // apt's own download user cannot enter a private cache directory.
+    apt.args(["-o", "APT::Sandbox::User=root"]).current_dir(directory);
+    apt
+}
+
+/// What is got from Debian's archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Binary,
+    Source,
+}
+
+/// apt for one suite of Debian's, with lists of its own in a directory, away from the host's.
+struct Apt<'a> {
+    directory: &'a Path,
+    log: &'a Path,
+}
+
+impl<'a> Apt<'a> {
+    /// Writes its source list and fetches its lists.
+    fn new(directory: &'a Path, kind: Kind, suite: &str, log: &'a Path) -> Result<Self> {
+        for name in ["apt/lists/partial", "apt/archives/partial"] {
+            let path = directory.join(name);
+            fs::create_dir_all(&path).context(|| format!("creating {}", path.display()))?;
+        }
+        let line = format!(
+            "{} [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {} {suite} main\n",
+            if kind == Kind::Source { "deb-src" } else { "deb" },
+            debian_mirror()
+        );
+        fs::write(directory.join("apt/sources.list"), line).context(|| "writing sources.list".to_owned())?;
+        let apt = Self { directory, log };
+        apt.run(&["update"])?;
+        Ok(apt)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<()> {
+        run_logged(plain_apt(self.directory).args(private_apt(self.directory)).args(arguments), self.log)
+    }
+
+    /// Removes its state; what it downloaded stays.
+    fn done(self) -> Result<()> {
+        fs::remove_dir_all(self.directory.join("apt")).context(|| "removing apt's state".to_owned())
+    }
 }
 
 /// The `Depends` field of a package that has no other content worth unpacking.

@@ -22,7 +22,7 @@ use crate::release::Release;
 use crate::scenarios;
 
 /// Boots that run at the same time.
-const WORKERS: usize = 2;
+pub(super) const WORKERS: usize = 2;
 
 /// Longest time of the demo on a machine that is busy with other things; alone it takes half a minute.
 const DEMO_LIMIT: Duration = Duration::from_secs(180);
@@ -147,7 +147,7 @@ fn nhrpd_of(ours: bool) -> Nhrpd {
 }
 
 /// Finds the machine and makes the trees, mostly waiting for the network, while `build` uses the processors.
-fn while_fetching<T>(
+pub(super) fn while_fetching<T>(
     cache: &Cache,
     backend: Option<Backend>,
     releases: &[Release],
@@ -214,7 +214,8 @@ fn run_batch(cache: &Cache, machine: &Machine, programs: &[Program], batch: &Bat
     tally
 }
 
-fn print_result(label: &str, report: &Report, tally: &mut Tally) {
+/// A line for a result, counted.
+pub(super) fn print_result(label: &str, report: &Report, tally: &mut Tally) {
     let (word, reason) = match &report.outcome {
         Outcome::Passed => {
             tally.passed += 1;
@@ -237,7 +238,7 @@ fn print_result(label: &str, report: &Report, tally: &mut Tally) {
     }
 }
 
-fn plan(machine: &Machine, tree: &Tree, release: Release, task: Task) -> Plan {
+pub(super) fn plan(machine: &Machine, tree: &Tree, release: Release, task: Task) -> Plan {
     Plan { release, frr_version: tree.frr_version.clone(), backend: machine.backend(), task }
 }
 
