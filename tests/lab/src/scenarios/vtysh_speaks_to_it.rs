@@ -48,7 +48,6 @@ interface gre1
  ip nhrp mtu 100000
  ip nhrp network-id 5
  ip nhrp nhs 10.255.255.200 nbma 192.0.2.200
- ip nhrp nhs 10.255.255.200 nbma 192.0.2.200
  ip nhrp redirect
  ip nhrp registration no-unique
  ip nhrp shortcut
@@ -242,6 +241,15 @@ fn transcript(lab: &Lab, kind: Kind) -> Result<Vec<Step>> {
     for lines in [SETTINGS, REMOVALS] {
         node.write_file("/run/lines", lines)?;
         steps.push(step(&dmvpn, "s2", &["vtysh", "-d", "nhrpd", "-f", "/run/lines"])?);
+        if lines == SETTINGS {
+            // Typed by hand: in a file what is there already is taken again, unlike in FRR.
+            let again = "ip nhrp nhs 10.255.255.200 nbma 192.0.2.200";
+            steps.push(step(
+                &dmvpn,
+                "s2",
+                &["vtysh", "-d", "nhrpd", "-c", "conf t", "-c", "int gre1", "-c", again],
+            )?);
+        }
         for command in ["show running-config", "show running-config nhrpd", "show debugging nhrp"] {
             steps.push(step(&dmvpn, "s2", &["vtysh", "-c", command])?);
         }
