@@ -297,6 +297,8 @@ impl Daemon {
         tracing::info!(target: "nhrp::common", "Terminating on signal");
         self.feed(Input::Leaving);
         self.kernel.leave(&mut self.sockets, &self.engine, self.own_neighbours);
+        // The purges of many clients at once may be more than the queue takes.
+        self.sockets.packets.finish().await;
         self.zebra.close().await;
         self.engine.end("stopped by a signal");
         Ok(())

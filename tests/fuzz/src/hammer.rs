@@ -1,10 +1,13 @@
 //! Octets made up without a nightly toolchain: seeds and corpus, changed again and again.
 //!
-//! Owns mutation, the clock and what becomes of an input that fails. Knows nothing of coverage; libFuzzer does.
+//! Owns mutation, the clock and what becomes of an input that fails. Knows nothing of coverage, as libFuzzer does: what
+//! leads it on is the state that a target says it reached.
 
+use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -21,9 +24,18 @@ const EDGES: [u8; 10] = [0, 1, 4, 7, 16, 28, 32, 64, 127, 255];
 #[derive(Clone, Debug)]
 pub struct Found {
     /// The file.
-    pub path: std::path::PathBuf,
+    pub path: PathBuf,
     /// What did not hold.
     pub what: String,
+}
+
+/// What came of a time without a failure.
+#[derive(Clone, Debug, Default)]
+pub struct Harvest {
+    /// Inputs tried.
+    pub executions: u64,
+    /// Those that reached a state which none before had reached.
+    pub new: Vec<Vec<u8>>,
 }
 
 /// Random numbers: xorshift, seeded by the standard library's randomness.
@@ -46,12 +58,12 @@ impl Chance {
     }
 }
 
-/// Runs changed inputs for a time: how many, or the first that failed. Its input is in `corpus/TARGET` then.
+/// Runs changed inputs for a time, and gives up at the first that fails. Its input is in `corpus/TARGET` then.
 ///
 /// # Errors
 ///
 /// What was found.
-pub fn hammer(target: &Target, time: Duration) -> Result<u64, Found> {
+pub fn hammer(target: &Target, time: Duration) -> Result<Harvest, Found> {
     let mut pool: Vec<Vec<u8>> =
         files(&folder("corpus").join(target.name)).into_iter().map(|(_, o)| o).collect();
     pool.extend((target.seeds)());
@@ -93,23 +105,38 @@ pub fn hammer(target: &Target, time: Duration) -> Result<u64, Found> {
 fn run(
     target: &Target,
     time: Duration,
-    pool: &mut [Vec<u8>],
+    pool: &mut Vec<Vec<u8>>,
     mut about_to: impl FnMut(&[u8]),
-) -> Result<u64, Found> {
+) -> Result<Harvest, Found> {
     let mut chance = Chance(RandomState::new().build_hasher().finish() | 1);
     let end = Instant::now() + time;
-    let mut inputs = 0;
+    let mut harvest = Harvest::default();
+    let mut states = HashSet::new();
+    // What is there comes first, as it is: its states are not new.
+    let mut known = pool.clone().into_iter();
     while Instant::now() < end {
-        let octets = changed(pool, target.longest, &mut chance);
+        let old = known.next();
+        let is_new = old.is_none();
+        let octets = old.unwrap_or_else(|| changed(pool, target.longest, &mut chance));
         about_to(&octets);
-        inputs += 1;
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| (target.check)(&octets))) {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
-            return Err(keep(target, &octets, text.to_owned()));
+        harvest.executions += 1;
+        match catch_unwind(AssertUnwindSafe(|| (target.check)(&octets))) {
+            Ok(reached) => {
+                let before = states.len();
+                states.extend(reached);
+                if is_new && states.len() > before {
+                    pool.push(octets.clone());
+                    harvest.new.push(octets);
+                }
+            }
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
+                return Err(keep(target, &octets, text.to_owned()));
+            }
         }
     }
-    Ok(inputs)
+    Ok(harvest)
 }
 
 /// One of the pool with some changes, most often few.
@@ -150,14 +177,28 @@ fn changed(pool: &[Vec<u8>], longest: usize, chance: &mut Chance) -> Vec<u8> {
     octets
 }
 
-fn keep(target: &Target, octets: &[u8], what: String) -> Found {
+/// Puts an input into `corpus/TARGET`.
+///
+/// # Errors
+///
+/// When the file cannot be written.
+pub fn add_to_corpus(target: &Target, octets: &[u8]) -> std::io::Result<PathBuf> {
+    let path = place(target, octets, "state");
+    std::fs::write(&path, octets)?;
+    Ok(path)
+}
+
+fn place(target: &Target, octets: &[u8], why: &str) -> PathBuf {
     let sum = octets.iter().fold(0xcbf2_9ce4_8422_2325_u64, |sum, octet| {
         (sum ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3)
     });
-    let folder = folder("corpus").join(target.name);
-    let path = folder.join(format!("found-{sum:016x}"));
+    folder("corpus").join(target.name).join(format!("{why}-{sum:016x}"))
+}
+
+fn keep(target: &Target, octets: &[u8], what: String) -> Found {
+    let path = place(target, octets, "found");
     // Without the file the message alone is left.
-    let _ = std::fs::create_dir_all(&folder);
+    let _ = std::fs::create_dir_all(folder("corpus").join(target.name));
     let _ = std::fs::write(&path, octets);
     Found { path, what }
 }

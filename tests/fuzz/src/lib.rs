@@ -20,9 +20,9 @@ mod zapi;
 
 use std::path::{Path, PathBuf};
 
-pub use hammer::{Found, hammer};
+pub use hammer::{Found, Harvest, add_to_corpus, hammer};
 pub use packets::{decode, roundtrip};
-pub use sequences::engine;
+pub use sequences::{Depth, engine};
 pub use vty::vty;
 pub use zapi::zapi;
 
@@ -31,22 +31,39 @@ pub use zapi::zapi;
 pub struct Target {
     /// Its name, also that of its folder in `corpus/` and of its binary in `libfuzzer/`.
     pub name: &'static str,
-    /// Panics when something does not hold.
-    pub check: fn(&[u8]),
+    /// Panics when something does not hold. Says which states were reached, if the target knows: inputs that reach another
+    /// one are worth changing further.
+    pub check: fn(&[u8]) -> Vec<u32>,
     /// Inputs to begin with, besides the corpus.
     pub seeds: fn() -> Vec<Vec<u8>>,
     /// Longest input that is of use.
     pub longest: usize,
 }
 
+/// The checks of the other targets know no states.
+macro_rules! stateless {
+    ($check:path) => {
+        |octets| {
+            $check(octets);
+            Vec::new()
+        }
+    };
+}
+
 /// All targets.
 pub const TARGETS: [Target; 5] = [
-    Target { name: "decode", check: decode, seeds: packet_seeds, longest: 600 },
-    Target { name: "roundtrip", check: roundtrip, seeds: packet_seeds, longest: 600 },
-    Target { name: "engine", check: engine, seeds: Vec::new, longest: 1600 },
-    Target { name: "zapi", check: zapi, seeds: zapi::seeds, longest: 4096 },
-    Target { name: "vty", check: vty, seeds: vty::seeds, longest: 4096 },
+    Target { name: "decode", check: stateless!(decode), seeds: packet_seeds, longest: 600 },
+    Target { name: "roundtrip", check: stateless!(roundtrip), seeds: packet_seeds, longest: 600 },
+    Target { name: "engine", check: engine_states, seeds: Vec::new, longest: 1600 },
+    Target { name: "zapi", check: stateless!(zapi), seeds: zapi::seeds, longest: 4096 },
+    Target { name: "vty", check: stateless!(vty), seeds: vty::seeds, longest: 4096 },
 ];
+
+/// How often each thing happened in a sequence, to the power of two.
+fn engine_states(octets: &[u8]) -> Vec<u32> {
+    let counts = (0..).zip(engine(octets).counts());
+    counts.filter_map(|(what, count)| Some(what << 8 | count.checked_ilog2()?)).collect()
+}
 
 /// Golden packets and the samples that tshark judges.
 fn packet_seeds() -> Vec<Vec<u8>> {

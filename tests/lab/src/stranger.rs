@@ -1,7 +1,8 @@
 //! A stranger: somebody in the transport network who knows the tunnel's key and means no good.
 //!
 //! Owns what it sends (`lab stranger`, run in a node of its own): random octets, changed real packets, registrations
-//! of other people's addresses, traffic indications without end, packets with far too many entries. Never asserts
+//! of other people's addresses, traffic indications without end, packets with far too many entries or with extensions that
+//! nobody knows. Never asserts
 //! anything; the scenario that runs it looks at the hub and its spokes.
 
 use std::io::IoSlice;
@@ -10,7 +11,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use nhrp_wire::{Cie, Exchange, Message, Packet, checksum, flags};
+use nhrp_wire::{Cie, Exchange, Extension, ExtensionBody, Message, Packet, checksum, flags};
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, sendmmsg};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -27,6 +28,8 @@ const MANY: usize = 90;
 const CHECKSUM: usize = 12;
 /// Packets that the kernel takes with one call: in User-mode Linux a call costs more than a packet.
 const BATCH: usize = 64;
+/// Type of an extension that is assigned to nobody (RFC 2332 section 5.3.0).
+const UNKNOWN: u16 = 0x1234;
 /// What a registration of the stranger's lasts, seconds.
 const HOLDING: u16 = 10;
 
@@ -42,9 +45,9 @@ pub(crate) struct Options {
     /// Overlay address that is taken in vain: a registered spoke's
     #[arg(long)]
     spoke: Ipv4Addr,
-    /// NBMA address that indications pretend to come from
+    /// NBMA address that indications and unknown extensions pretend to come from
     #[arg(long)]
-    hub_nbma: Ipv4Addr,
+    from_nbma: Ipv4Addr,
     /// Key of the tunnel
     #[arg(long, default_value_t = 42)]
     key: u32,
@@ -63,6 +66,9 @@ pub(crate) struct Options {
     /// Packets with 90 entries
     #[arg(long, default_value_t = 0)]
     many: u32,
+    /// Registrations with a compulsory extension that nobody knows
+    #[arg(long, default_value_t = 0)]
+    unknown: u32,
     /// Packets in a second
     #[arg(long, default_value_t = 4000)]
     rate: u64,
@@ -105,6 +111,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         (options.spoofed, Kind::Spoofed),
         (options.indications, Kind::Indication),
         (options.many, Kind::Many),
+        (options.unknown, Kind::Unknown),
     ];
     let most = kinds.iter().map(|(count, _)| *count).max().unwrap_or_default();
     let (mut sent, mut lost) = (0, 0);
@@ -156,6 +163,7 @@ enum Kind {
     Spoofed,
     Indication,
     Many,
+    Unknown,
 }
 
 struct Stranger {
@@ -168,7 +176,7 @@ impl Stranger {
     fn packet(&self, kind: Kind, number: u32, chance: &mut Chance) -> Result<Vec<u8>> {
         let [_, _, a, b] = number.to_be_bytes();
         let from = match kind {
-            Kind::Indication => self.options.hub_nbma,
+            Kind::Indication | Kind::Unknown => self.options.from_nbma,
             _ => Ipv4Addr::new(198, 18, a, b),
         };
         let mut octets = self.headers(from);
@@ -193,6 +201,13 @@ impl Stranger {
                 Packet::new(from.into(), own, own, 1, message)
                     .encode(&mut octets)
                     .context(|| "encoding an indication".to_owned())?;
+            }
+            Kind::Unknown => {
+                let body = ExtensionBody::Unknown { kind: UNKNOWN, data: vec![0; 4] };
+                self.registration(from, self.options.spoke, 1)
+                    .with_extension(Extension::compulsory(body))
+                    .encode(&mut octets)
+                    .context(|| "encoding an unknown extension".to_owned())?;
             }
             Kind::Many => {
                 let mut packet = self.registration(from, Ipv4Addr::new(10, 253, a, b), MANY);
@@ -265,20 +280,21 @@ mod tests {
             to_nbma: [192, 0, 2, 2].into(),
             to: [10, 255, 255, 1].into(),
             spoke: [10, 255, 255, 2].into(),
-            hub_nbma: [192, 0, 2, 2].into(),
+            from_nbma: [192, 0, 2, 2].into(),
             key: 42,
             random: 0,
             changed: 0,
             spoofed: 0,
             indications: 0,
             many: 0,
+            unknown: 0,
             rate: 1,
             seed: 1,
         };
         let stranger = Stranger { options, golden: golden::packets().unwrap() };
         let mut chance = Chance(3);
         for number in 0..9 {
-            for kind in [Kind::Spoofed, Kind::Indication, Kind::Many] {
+            for kind in [Kind::Spoofed, Kind::Indication, Kind::Many, Kind::Unknown] {
                 let octets = stranger.packet(kind, number, &mut chance).unwrap();
                 let packet = Packet::decode(&octets[HEADERS..]).unwrap();
                 if matches!(kind, Kind::Many) {

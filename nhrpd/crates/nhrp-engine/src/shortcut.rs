@@ -331,10 +331,11 @@ impl Engine {
             Afi::Ipv6 => truncated(IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED), 0),
         };
         self.revalidate_shortcuts(everything, Change::Ground);
+        // Of both families: a question about an IPv4 address may have been asked along a route with an IPv6 next hop.
         let gone: Vec<ResolutionId> = self
             .resolutions
             .iter()
-            .filter(|(_, r)| afi_of(r.target) == afi && !self.enters_nbma(r.target))
+            .filter(|(_, r)| !self.enters_nbma(r.target))
             .map(|(key, _)| ResolutionId::from_key(key))
             .collect();
         for id in gone {

@@ -16,7 +16,7 @@ use nhrp_engine::{
     CacheType, ClearWhat, Engine, Input, Instant, Limits, Link, Neighbour, NeighbourEvent, Origin, Output,
     Route,
 };
-use nhrp_wire::{Cie, CieCode, ErrorCode, Exchange, Extension, ExtensionBody, Message, Packet};
+use nhrp_wire::{Cie, CieCode, ErrorCode, Exchange, Extension, ExtensionBody, Message, Packet, flags};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -150,6 +150,28 @@ fn packet() -> impl Strategy<Value = Vec<u8>> {
             // Families that do not fit cannot be written; the engine gets the empty packet then.
             let _ = packet.encode(&mut octets);
             octets
+        },
+    )
+}
+
+/// What a well-behaved client, or somebody who has its overlay address as well, sends to the router under test: it registers,
+/// most often as unique, or purges its address or everything.
+fn client() -> impl Strategy<Value = Input> {
+    let kind = select(vec![Message::RegistrationRequest as fn(Exchange) -> Message, Message::PurgeRequest]);
+    (4u8..6, 4u8..6, kind, select(vec![0xFFu8, 32, 24]), select(vec![5u16, 600]), any::<bool>()).prop_map(
+        |(at, own, kind, prefix_length, holding_time, plain)| {
+            let nbma = IpAddr::V4(Ipv4Addr::new(172, 16, 0, at));
+            let protocol = IpAddr::V4(Ipv4Addr::new(10, 255, 0, own));
+            let cie = Cie { prefix_length, holding_time, protocol: Some(protocol), ..Cie::default() };
+            let message = kind(Exchange { request_id: u32::from(own), cies: vec![cie] });
+            // The bit says N in a purge request.
+            let flag = if plain { 0 } else { flags::REGISTRATION_UNIQUE };
+            let packet = Packet::new(nbma, protocol, "10.255.0.3".parse().unwrap(), 1, message)
+                .with_flags(flag)
+                .with_extension(Extension::cisco_authentication(b"secret"));
+            let mut octets = Vec::new();
+            packet.encode(&mut octets).unwrap();
+            Input::Packet { ifindex: 10, source: nbma, octets }
         },
     )
 }
@@ -294,6 +316,7 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         8 => input().prop_map(Step::Input),
+        4 => client().prop_map(Step::Input),
         8 => answer,
         4 => protocol().prop_map(Step::Indicate),
         1 => (0usize..2, addresses).prop_map(|(which, addresses)| Step::Resolved { which, addresses }),
@@ -571,7 +594,7 @@ fn answer(request: &[u8], how: Answer, cie: Cie) -> Vec<u8> {
 ///
 /// # Panics
 /// When something does not hold.
-pub fn engine(octets: &[u8]) {
+pub fn engine(octets: &[u8]) -> Depth {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
     let strategy = step();
@@ -580,16 +603,89 @@ pub fn engine(octets: &[u8]) {
         let mut runner = TestRunner::new_with_rng(Config::default(), chance);
         strategy.new_tree(&mut runner).ok().map(|tree| tree.current())
     });
-    run(steps.collect());
+    run(steps.collect())
 }
 
-fn run(steps: Vec<Step>) -> [usize; 2] {
+/// How far a sequence went into the protocol: how often each of these happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Own registrations that a server accepted, the first of the beginning apart.
+    pub renewed: u64,
+    /// Registrations of clients answered.
+    pub clients: u64,
+    /// Neighbours at the same time, at most.
+    pub peers: u64,
+    /// Shortcuts at the same time, at most.
+    pub shortcuts: u64,
+    /// Questions answered.
+    pub answered: u64,
+    /// Packets passed on to another node.
+    pub passed_on: u64,
+    /// Copies of multicast packets.
+    pub multicast: u64,
+    /// Bindings and shortcuts ended by somebody's purge.
+    pub purged: u64,
+    /// Purges sent because something that others were told was over.
+    pub purges_sent: u64,
+    /// Attempts to take a unique address, and questions to its holder.
+    pub contested: u64,
+    /// Errors sent.
+    pub errors: u64,
+}
+
+impl Depth {
+    /// All of them.
+    pub fn counts(&self) -> [u64; 11] {
+        let Self {
+            renewed,
+            clients,
+            peers,
+            shortcuts,
+            answered,
+            passed_on,
+            multicast,
+            purged,
+            purges_sent,
+            contested,
+            errors,
+        } = *self;
+        [
+            renewed,
+            clients,
+            peers,
+            shortcuts,
+            answered,
+            passed_on,
+            multicast,
+            purged,
+            purges_sent,
+            contested,
+            errors,
+        ]
+    }
+}
+
+fn run(steps: Vec<Step>) -> Depth {
     let mut driver = Driver::new();
     for step in steps {
         driver.step(step);
     }
+    let stats = driver.engine.stats().clone();
+    let [shortcuts, peers] = driver.seen.map(|most| most as u64);
     driver.unconfigure();
-    driver.seen
+    Depth {
+        renewed: stats.registrations_accepted.saturating_sub(1),
+        clients: stats.registrations_served,
+        peers,
+        shortcuts,
+        answered: stats.resolutions_served,
+        passed_on: stats.forwarded,
+        multicast: stats.multicast_copies,
+        purged: stats.purged,
+        purges_sent: stats.purges_sent,
+        contested: stats.registrations_contested.min(stats.holders_asked),
+        errors: stats.errors_sent,
+    }
 }
 
 proptest! {
@@ -607,7 +703,7 @@ fn the_sequences_reach_shortcuts_and_peers() {
     let strategy = proptest::collection::vec(step(), 0..120);
     let (mut with_shortcuts, mut with_peers) = (0, 0);
     for _ in 0..100 {
-        let [shortcuts, peers] = run(strategy.new_tree(&mut runner).unwrap().current());
+        let Depth { shortcuts, peers, .. } = run(strategy.new_tree(&mut runner).unwrap().current());
         with_shortcuts += usize::from(shortcuts > 0);
         with_peers += usize::from(peers > 1);
     }

@@ -295,6 +295,15 @@ impl PacketSocket {
         }
     }
 
+    /// Makes the second attempt of what met a full queue, for somebody who will not call [`PacketSocket::recv`] any more.
+    /// Takes as long as a queue is given to become empty, and no time if nothing waits.
+    pub async fn finish(&mut self) {
+        if let Some(at) = self.retry_at {
+            tokio::time::sleep_until(at).await;
+            self.retry_deferred();
+        }
+    }
+
     /// The second and last attempt.
     fn retry_deferred(&mut self) {
         self.retry_at = None;

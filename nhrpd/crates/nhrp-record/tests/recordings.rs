@@ -3,6 +3,7 @@
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as Clock};
@@ -277,4 +278,26 @@ fn a_full_or_slow_disk_ends_the_recording_and_stalls_nobody() {
     let limit = problem(Recorder::new(memory.clone(), 4096, start(), [9; 32]), Duration::ZERO);
     assert!(limit.contains("--record-limit"), "{limit}");
     assert!(memory.0.lock().unwrap().len() <= 4096);
+}
+
+/// Recordings of daemons in the lab, on a real kernel under FRR's zebra. When a change of the engine is meant to answer
+/// otherwise: `cargo lab replay --update FILE`, and read the difference.
+#[test]
+fn recordings_of_daemons_play_back() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../tests/golden/recordings");
+    let files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
+    assert!(!files.is_empty(), "no recordings in {}", folder.display());
+    for path in files {
+        let name = path.display();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let summary = replay(text.as_bytes()).unwrap_or_else(|error| {
+            panic!("{name}: {error}\nif that is what the change is for: cargo lab replay --update {name}")
+        });
+        assert!(summary.inputs > 20 && summary.outputs > 20, "{name}: {summary:?}");
+        // A session worth its octets.
+        for part in ["\"Registered\"", "\"ShortcutAdded\"", "\"RouteAdd\"", "\"RouteDelete\"", "\"Cleared\""]
+        {
+            assert!(text.contains(part), "{name}: no {part}");
+        }
+    }
 }

@@ -1,4 +1,6 @@
 //! See `fuzz::engine`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|octets: &[u8]| fuzz::engine(octets));
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
+    fuzz::engine(octets);
+});

@@ -45,6 +45,16 @@ impl<'a> Summary<'a> {
         Spread::of(of_subject.filter_map(|sample| sample.figures.get(figure).copied()).collect())
     }
 
+    /// Whether each subject was measured at least once.
+    pub(crate) fn says_something(&self) -> bool {
+        self.bench.subjects().into_iter().all(|subject| self.runs(subject) > 0)
+    }
+
+    /// Runs of the subject that came to their end.
+    fn runs(&self, subject: Subject) -> usize {
+        self.samples.iter().filter(|sample| sample.subject == subject).count()
+    }
+
     /// `environment` is what else there is to say about the place of the measurement.
     pub(crate) fn json(&self, environment: Value) -> Value {
         let mut document = Map::new();
@@ -65,6 +75,7 @@ impl<'a> Summary<'a> {
                 }
             }
             figures.insert("spread".to_owned(), spreads.into());
+            figures.insert("runs".to_owned(), json!(self.runs(subject)));
             let calls = self.calls(subject);
             figures.insert("calls_per_first".to_owned(), json!(calls[0]));
             figures.insert("calls_per_refresh".to_owned(), json!(calls[1]));
@@ -94,7 +105,7 @@ impl<'a> Summary<'a> {
         let subjects = self.bench.subjects();
         let mut text = format!("{:26}", "");
         for subject in &subjects {
-            let _ = write!(text, "{subject:>30}");
+            let _ = write!(text, "{:>30}", format!("{subject}, {} runs", self.runs(*subject)));
         }
         for (name, _) in FIGURES {
             let _ = write!(text, "\n{name:26}");
@@ -159,7 +170,10 @@ mod tests {
             calls: [BTreeMap::from([("read".to_owned(), 1.0)]), BTreeMap::new()],
         };
         let samples = [sample];
-        let document = Summary::new(&bench, &samples).json(Value::Null);
+        let summary = Summary::new(&bench, &samples);
+        assert!(!summary.says_something(), "nobody has measured the null responder");
+        let document = summary.json(Value::Null);
+        assert_eq!((&document["ours"]["runs"], &document["null"]["runs"]), (&json!(1), &json!(0)));
         assert_eq!(document["ours"]["first_per_s"], 2.5);
         assert_eq!(document["ours"]["spread"]["first_per_s"], json!([2.5, 2.5]));
         assert_eq!(document["ours"]["calls_per_first"], json!({ "read": 1.0 }));

@@ -34,6 +34,16 @@ pub(crate) fn run(minutes: u64, names: &[String]) -> Result<bool> {
     let count = u32::try_from(targets.len() + usize::from(turmoil)).unwrap_or(u32::MAX).max(1);
     let share = Duration::from_secs(minutes * 60) / count;
     let libfuzzer = has_cargo_fuzz();
+    // Before the clock starts.
+    for build in
+        [&["build", "--quiet", "--package", "fuzz"][..], &["test", "--quiet", "--package", "sim", "--no-run"]]
+    {
+        ensure!(
+            cargo(build).status().context(|| "starting cargo".to_owned())?.success(),
+            "cargo {} fails",
+            build.join(" ")
+        );
+    }
     for target in targets {
         held &= if libfuzzer { with_libfuzzer(&target, share)? } else { with_loop(&target, share)? };
         if interrupt::interrupted() {
@@ -80,6 +90,8 @@ fn with_libfuzzer(target: &str, time: Duration) -> Result<bool> {
     let seeds = tempfile::tempdir().context(|| "making a folder for seeds".to_owned())?;
     let wrote = loop_command(&["--write-seeds", target]).arg(seeds.path()).status();
     ensure!(wrote.context(|| "starting cargo".to_owned())?.success(), "no seeds for {target}");
+    let inputs = || std::fs::read_dir(folder.join("corpus").join(target)).map_or(0, Iterator::count);
+    let before = inputs();
     println!("{target}: libFuzzer for {} s", time.as_secs());
     let status = Command::new("cargo")
         .args(["+nightly", "fuzz", "run", "--fuzz-dir", "tests/fuzz/libfuzzer", target])
@@ -91,6 +103,7 @@ fn with_libfuzzer(target: &str, time: Duration) -> Result<bool> {
         .stdin(Stdio::null())
         .status()
         .context(|| "starting cargo +nightly fuzz".to_owned())?;
+    println!("{target}: {} new inputs in tests/fuzz/corpus/{target}", inputs().saturating_sub(before));
     if !status.success() && !interrupt::interrupted() {
         println!("{target}: FAILED; see tests/fuzz/README.md for what to do with the input named above");
     }

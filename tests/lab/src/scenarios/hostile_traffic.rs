@@ -140,7 +140,7 @@ fn attack(dmvpn: &Dmvpn, node: &Node, packets: u32, seed: u64, patience: Duratio
             format!("--to-nbma={}", nbma(to)?),
             format!("--to={}", overlay(to)?),
             format!("--spoke={}", overlay("s1")?),
-            format!("--hub-nbma={}", nbma("hub")?),
+            format!("--from-nbma={}", nbma("hub")?),
             format!("--seed={seed}"),
         ];
         words.extend(options.iter().cloned());

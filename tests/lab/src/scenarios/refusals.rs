@@ -6,6 +6,9 @@
 //! | --- | --- | --- |
 //! | that comes back | error 3 to who asked (5.3.2) | silence |
 //! | about what is rejected | a reply with code 12 (5.2.2) | error 6 |
+//!
+//! A registration with a compulsory extension that nobody knows is refused by ours (error 1, 5.3.0); FRR's accepts it, and
+//! sends back what it does not know.
 
 use std::net::Ipv4Addr;
 
@@ -21,6 +24,10 @@ const LOOPED: Ipv4Addr = Ipv4Addr::new(10, 98, 0, 1);
 /// Behind s2 according to the hub, and rejected by s2.
 const REJECTED: Ipv4Addr = Ipv4Addr::new(10, 97, 0, 1);
 
+/// Who registers with an extension that nobody knows.
+const ODD: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
+
+const UNRECOGNISED_EXTENSION: u16 = 1;
 const LOOP_DETECTED: u16 = 3;
 const PROTOCOL_UNREACHABLE: u16 = 6;
 const NO_BINDING: u8 = 12;
@@ -28,6 +35,7 @@ const NO_BINDING: u8 = 12;
 pub(super) fn run(lab: &mut Lab) -> Result<()> {
     let mut dmvpn = lab.registered()?;
     let mix = lab.mix().clone();
+    unknown_extension(&dmvpn, &mix)?;
     let routes = routes()?;
     route(&mut dmvpn, &routes, "")?;
     let since = now()?;
@@ -56,6 +64,30 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
 /// Error indications have their code 24 octets behind the begin of the packet.
 fn error(code: u16) -> Result<String> {
     Ok(format!("{} and ip[52:2] = {code}", nhrp_filter(7, nbma("hub")?, nbma("s1")?)))
+}
+
+/// s1's host registers [`ODD`] with an extension that the hub does not know, but must.
+fn unknown_extension(dmvpn: &Dmvpn, mix: &Mix) -> Result<()> {
+    let since = now()?;
+    let words = [
+        "/lab/bin/lab".to_owned(),
+        "stranger".to_owned(),
+        format!("--to-nbma={}", nbma("hub")?),
+        format!("--to={}", overlay("hub")?),
+        format!("--from-nbma={}", nbma("s1")?),
+        format!("--spoke={ODD}"),
+        "--unknown=1".to_owned(),
+    ];
+    dmvpn.node("s1")?.run(&words.each_ref().map(String::as_str))?;
+    let refused = error(UNRECOGNISED_EXTENSION)?;
+    // The requester's overlay address is 32 octets behind the begin of a reply.
+    let accepted = format!("{} and ip[60:4] = {}", nhrp_filter(4, nbma("hub")?, nbma("s1")?), u32::from(ODD));
+    let (expected, other) =
+        if mix.of("hub") == Kind::Ours { (refused, accepted) } else { (accepted, refused) };
+    dmvpn.wait_captured("the answer to an unknown extension", &expected, since, 1, RESOLVE)?;
+    let wrong = dmvpn.captured(&other)?;
+    ensure!(!wrong.iter().any(|time| *time >= since), "an unknown extension was answered with {other}");
+    Ok(())
 }
 
 /// What reaches s1 from the hub when its question has gone round.

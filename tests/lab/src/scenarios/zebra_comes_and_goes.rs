@@ -1,4 +1,5 @@
-//! zebra may be late, may be killed and may be of another release than was said: nothing learned is lost.
+//! zebra may be late, may be killed and may be of another release than was said: nothing learned is lost. The spoke to
+//! which most of it happens records it, and the recording plays back.
 
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,9 @@ use crate::failure::{Context, Result, ensure};
 use crate::judge::Type;
 use crate::net::{Node, wait_until};
 use crate::release::Release;
+
+/// Where the spoke records.
+const RECORDING: &str = "/run/frr/nhrpd.record";
 
 /// Longest time from a new zebra to everything being as before: FRR pauses up to 5 s between attempts.
 const AGAIN: Duration = Duration::from_secs(20);
@@ -24,16 +28,19 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
     dmvpn.ping("s1", "s2", 3, Duration::from_millis(300))?;
     dmvpn.wait_shortcut("s1", "s2", RESOLVE)?;
     dmvpn.wait_shortcut("s2", "s1", RESOLVE)?;
-    let requests = dmvpn.wire()?.of(Type::RegistrationRequest).count();
 
-    for node in ["hub", "s1"] {
+    late(&mut dmvpn, "s2", lab.release)?;
+    dmvpn.wait_shortcut("s1", "s2", RESOLVE)?;
+    let requests = dmvpn.wire()?.of(Type::RegistrationRequest).count();
+    for node in ["hub", "s2"] {
         let took = killed_and_restarted(&mut dmvpn, node)?;
         lab.note(format!("{node}: routes back {:.1} s after zebra's start", took.as_secs_f64()));
     }
     let again = dmvpn.wire()?.of(Type::RegistrationRequest).count();
     ensure!(again == requests, "{} registration requests because zebra was away", again - requests);
 
-    late(&mut dmvpn, "s2", lab.release)?;
+    let recorded = plays_back(&mut dmvpn, "s2")?;
+    lab.note(format!("{} inputs and {} outputs recorded and played back", recorded.inputs, recorded.outputs));
     forced(&dmvpn, "s2", lab.release)?;
 
     let received = dmvpn.ping("s1", "s2", 5, Duration::from_millis(300))?;
@@ -152,6 +159,7 @@ fn late(dmvpn: &mut Dmvpn, node: &str, release: Release) -> Result<()> {
     frr.stop_zebra(Signal::SIGKILL)?;
     let read = || std::fs::read_to_string(&log).context(|| format!("reading {}", log.display()));
     let before = read()?.len();
+    frr.set_nhrpd_options(&["--record", RECORDING]);
     frr.start_nhrpd()?;
     frr.load(Some("nhrpd"))?;
     std::thread::sleep(LATE);
@@ -179,6 +187,27 @@ fn late(dmvpn: &mut Dmvpn, node: &str, release: Release) -> Result<()> {
         "zebra came late to {node} and has {rib}"
     );
     Ok(())
+}
+
+/// Clears, and plays back what was recorded since the daemon's start: its registration, shortcuts that came and went,
+/// zebra coming late and once more, the clearing. The recording is kept.
+fn plays_back(dmvpn: &mut Dmvpn, node: &str) -> Result<nhrp_record::Summary> {
+    dmvpn.frr(node)?.vtysh(&["clear ip nhrp shortcut"])?;
+    dmvpn.wait_no_shortcut(node, "s1", RESOLVE)?;
+    let node = dmvpn.node(node)?;
+    let text = wait_until("the clearing to be in the recording", RESOLVE, || {
+        let text = node.sh(&format!("cat {RECORDING}")).map_err(|failure| format!("{failure:?}"))?;
+        if text.contains("\"Cleared\"") { Ok(text) } else { Err(format!("{} octets", text.len())) }
+    })?;
+    let summary = nhrp_record::replay(text.as_bytes()).context(|| format!("playing back {RECORDING}"))?;
+    ensure!(summary.recordings == 1, "{} recordings in {RECORDING}", summary.recordings);
+    ensure!(summary.inputs > 20 && summary.outputs > 20, "{summary:?} in {RECORDING}");
+    for part in ["\"Registered\"", "\"RouteAdd\"", "\"RouteDelete\""] {
+        ensure!(text.contains(part), "no {part} was recorded");
+    }
+    let kept = node.out().join("nhrpd.record");
+    std::fs::write(&kept, text).context(|| format!("keeping {}", kept.display()))?;
+    Ok(summary)
 }
 
 /// A release that zebra is not: an error that says so and what to do, and no wrong message to zebra.

@@ -64,3 +64,26 @@ fn what_is_dropped_and_why() {
     }
     assert_eq!(judged(&[], false), Err(Rejection::BadSource));
 }
+
+/// A frame of a type for experiments (IEEE 802) that met a full queue, to the loopback interface.
+#[tokio::test]
+async fn what_waits_is_sent_before_the_socket_goes() {
+    let options = PacketSocketOptions { ethertype: 0x88B5, ..PacketSocketOptions::default() };
+    let mut socket = match PacketSocket::open(&options) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return eprintln!("skipped: needs CAP_NET_RAW");
+        }
+        opened => opened.unwrap(),
+    };
+    socket.finish().await;
+    assert_eq!(socket.counters(), PacketCounters::default(), "nothing waits");
+    let name = LinkAddress::of(0x88B5, 1, "127.0.0.1".parse().unwrap());
+    let mut report = SendReport::default();
+    let full = io::Error::from_raw_os_error(libc::ENOBUFS);
+    socket.not_sent(0, &name, b"a purge request", full, &mut report);
+    assert_eq!((report.deferred, report.failed.len()), (1, 0));
+    socket.finish().await;
+    let counters = socket.counters();
+    assert_eq!((counters.deferred, counters.sent, counters.send_dropped), (1, 1, 0));
+    assert!(socket.deferred.is_empty());
+}
