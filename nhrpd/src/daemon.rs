@@ -17,6 +17,7 @@ use vtysh_plugin::{Handler, TelnetServer, TerminalSettings, VtyRequest, VtyServe
 
 use crate::configuration::{Configuration, Reader};
 use crate::details::Cleared;
+use crate::ipsec::IpsecSide;
 use crate::kernel::{self, KernelSide, Sockets};
 use crate::logging::{Log, RateLimit};
 use crate::multicast::{Happened, MulticastSide};
@@ -64,6 +65,7 @@ pub(crate) struct Daemon {
     own_neighbours: bool,
     nflog: Option<Nflog>,
     pub(crate) multicast: MulticastSide,
+    pub(crate) ipsec: IpsecSide,
     resolver: Resolver,
     rate: RateLimit,
     cleared: usize,
@@ -87,6 +89,7 @@ enum Woken {
     Neighbour(std::io::Result<NeighbourEvent>),
     Vty(VtyRequest),
     Resolved(Answer),
+    Ipsec(nhrp_vici::Event),
     Deadline,
     Compare,
     Settle,
@@ -158,6 +161,7 @@ impl Daemon {
             own_neighbours: !options.zebra_neighbours,
             nflog: None,
             multicast: MulticastSide::default(),
+            ipsec: IpsecSide::new(options.vici_sockets(), options.swanctl_conf.clone()),
             resolver: Resolver::new(),
             rate: RateLimit::default(),
             cleared: 0,
@@ -251,6 +255,7 @@ impl Daemon {
                 () = async { tokio::time::sleep_until(deadline.unwrap_or(self.started)).await }, if deadline.is_some() => Woken::Deadline,
                 Some(request) = vty.recv() => Woken::Vty(request),
                 answer = self.resolver.next() => Woken::Resolved(answer),
+                event = self.ipsec.next() => Woken::Ipsec(event),
                 _ = compare.tick() => Woken::Compare,
                 () = async { tokio::time::sleep_until(self.settle_at.unwrap_or(self.started)).await }, if self.settle_at.is_some() => Woken::Settle,
                 _ = reopen.recv() => Woken::ReopenLogs,
@@ -282,8 +287,13 @@ impl Daemon {
                 Woken::Resolved(answer) => {
                     self.feed(Input::Resolved { token: answer.token, addresses: answer.addresses });
                 }
+                Woken::Ipsec(event) => self.on_ipsec(event),
                 Woken::Deadline => self.feed(Input::DeadlineReached),
-                Woken::Compare => self.compare_now = self.own_neighbours,
+                Woken::Compare => {
+                    self.compare_now = self.own_neighbours;
+                    self.ipsec.repair();
+                    self.ipsec.tidy(&self.applied);
+                }
                 Woken::Settle => {
                     self.settle_at = None;
                     for input in self.zebra_side.settle(&self.engine) {
@@ -368,6 +378,21 @@ impl Daemon {
             Happened::Broken(error) => {
                 let text = format!("cannot receive from the multicast NFLOG group: {error}");
                 self.say("multicast nflog", Level::Warning, "kernel", &text);
+            }
+        }
+    }
+
+    fn on_ipsec(&mut self, event: nhrp_vici::Event) {
+        match event {
+            nhrp_vici::Event::Up { pair, identity } => {
+                self.feed(Input::Protected { local: pair.local, remote: pair.remote, identity });
+            }
+            nhrp_vici::Event::Down { pair } => {
+                self.feed(Input::Unprotected { local: pair.local, remote: pair.remote });
+            }
+            nhrp_vici::Event::Notice { warning, kind, text } => {
+                let level = if warning { Level::Warning } else { Level::Info };
+                self.say(kind, level, "vici", text);
             }
         }
     }
@@ -487,6 +512,18 @@ impl Daemon {
                     }
                     self.zebra.send(Request::GreGet { ifindex });
                 }
+                Output::Guard { name, local } => {
+                    if let Some(answer) = self.ipsec.guard(name, local) {
+                        self.feed(answer);
+                    }
+                    self.ipsec.tidy(&self.applied);
+                }
+                Output::Protect { local, remote, protection, eager } => {
+                    self.ipsec.want(local, remote, &protection.profile, eager);
+                }
+                Output::Unprotect { local, remote, terminate } => {
+                    self.ipsec.release(local, remote, terminate);
+                }
                 Output::Resolve { token, name } => self.resolver.start(token, name),
                 Output::Cleared { count } => self.cleared = count,
                 Output::Notice(notice) => self.tell(&notice),
@@ -534,6 +571,7 @@ impl Daemon {
                  bindings are accepted without authorisation"
             );
         }
+        self.ipsec.configured(&new);
         let removed = old.interfaces.keys().filter(|name| !new.interfaces.contains_key(*name));
         let changed =
             new.interfaces.iter().filter(|(name, config)| old.interfaces.get(*name) != Some(*config));
@@ -547,6 +585,11 @@ impl Daemon {
         for input in inputs {
             self.feed(input);
         }
+    }
+
+    /// The whole configuration is known: policies of an earlier life that it does not ask for may go.
+    pub(crate) fn tidy_policies(&mut self) {
+        self.ipsec.tidy(&self.applied);
     }
 
     pub(crate) fn clear(&mut self, input: Input) -> usize {
@@ -610,6 +653,7 @@ impl Daemon {
                     "interface" => tracing::$level!(target: "nhrp::interface", "{text}{note}"),
                     "route" => tracing::$level!(target: "nhrp::route", "{text}{note}"),
                     "kernel" => tracing::$level!(target: "nhrp::kernel", "{text}{note}"),
+                    "vici" => tracing::$level!(target: "nhrp::vici", "{text}{note}"),
                     _ => tracing::$level!(target: "nhrp::common", "{text}{note}"),
                 }
             };

@@ -6,6 +6,7 @@
 mod configuration;
 mod daemon;
 mod details;
+mod ipsec;
 mod kernel;
 mod logging;
 mod multicast;

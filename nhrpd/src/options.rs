@@ -123,6 +123,17 @@ pub(crate) struct Options {
         help_heading = "Not in FRR's nhrpd"
     )]
     pub(crate) max_peers: usize,
+    /// VICI socket of strongSwan's charon
+    #[arg(long = "vici-socket", value_name = "PATH", help_heading = "Not in FRR's nhrpd")]
+    pub(crate) vici_socket: Option<PathBuf>,
+    /// swanctl.conf, in which the profiles of 'tunnel protection' are
+    #[arg(
+        long = "swanctl-conf",
+        value_name = "FILE",
+        default_value = paths::SWANCTL_CONF,
+        help_heading = "Not in FRR's nhrpd"
+    )]
+    pub(crate) swanctl_conf: PathBuf,
     /// Write all that the protocol is told and answers into this file, to be played back (passwords are left out)
     #[arg(long, value_name = "FILE", help_heading = "Not in FRR's nhrpd")]
     pub(crate) record: Option<PathBuf>,
@@ -203,6 +214,14 @@ impl Options {
 
     pub(crate) fn zebra_path(&self) -> PathBuf {
         self.socket.clone().unwrap_or_else(|| self.run_dir().join("zserv.api"))
+    }
+
+    /// Where charon may listen.
+    pub(crate) fn vici_sockets(&self) -> Vec<PathBuf> {
+        match &self.vici_socket {
+            Some(path) => vec![path.clone()],
+            None => paths::VICI.map(PathBuf::from).to_vec(),
+        }
     }
 
     /// File of the recording and the most octets that it may have.

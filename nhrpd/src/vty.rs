@@ -4,7 +4,10 @@ use std::path::Path;
 
 use nhrp_config::Afi;
 use nhrp_engine::{CacheType, CacheView, ClearWhat, Input};
-use vtysh_plugin::render::{self, CacheKind, CacheRow, DmvpnRow, NhsRow, OpenNhrpRow, ShortcutRow};
+use nhrp_vici::Mode;
+use vtysh_plugin::render::{
+    self, CacheKind, CacheRow, DmvpnRow, IpsecRow, IpsecView, NhsRow, OpenNhrpRow, ShortcutRow,
+};
 use vtysh_plugin::{
     ClearTarget, Command, Handler, LibraryEdit, Monitoring, NhrpTable, Reply, Show, WriteTarget,
 };
@@ -62,16 +65,14 @@ impl Daemon {
                     .engine
                     .nbma_pairs()
                     .into_iter()
-                    .map(|(source, destination)| DmvpnRow {
-                        source,
-                        destination,
-                        notifier_active: true,
-                        sas: 0,
-                        identity: String::new(),
+                    .map(|(source, destination)| {
+                        let (sas, identity) = self.ipsec.sas(source, destination);
+                        DmvpnRow { source, destination, notifier_active: true, sas, identity }
                     })
                     .collect();
                 render::dmvpn(&rows, *json, release)
             }
+            Show::Ipsec { json } => render::ipsec(&self.ipsec_view(), *json, release),
             Show::RunningConfig => Reply::text(self.running_config(Reader::Vtysh)),
             Show::StartupConfig => match std::fs::read_to_string(&self.config_path) {
                 Ok(text) => Reply::text(text),
@@ -162,6 +163,38 @@ impl Daemon {
             text.push_str(&format!("{what:30}: {count}\n"));
         }
         text
+    }
+
+    fn ipsec_view(&self) -> IpsecView {
+        let status = self.ipsec.status();
+        let protected = self.configuration.nhrp.interfaces.values().any(|i| i.protection.is_some());
+        let (mode, reason) = match status.mode {
+            Mode::Down(_) if !protected => ("none", None),
+            Mode::Down(reason) => ("down", Some(reason)),
+            Mode::Probing => ("probing", None),
+            Mode::Patched => ("patched", None),
+            Mode::Stock => ("stock", None),
+        };
+        let guarded = self.ipsec.guarded().iter().map(|(name, local)| (name.clone(), (*local).into()));
+        let peers = status.peers.into_iter().map(|peer| IpsecRow {
+            source: peer.pair.local,
+            destination: peer.pair.remote,
+            profile: peer.profile,
+            state: peer.state,
+            identity: peer.identity,
+            sas: peer.sas,
+            failures: peer.failures,
+            last_error: peer.last_error,
+        });
+        IpsecView {
+            mode,
+            reason,
+            version: status.version,
+            guarded: guarded.collect(),
+            profiles: status.templates,
+            last_error: status.last_error,
+            peers: peers.collect(),
+        }
     }
 
     fn show_nhrp(&self, afi: Afi, table: NhrpTable, json: bool) -> Reply {
@@ -281,6 +314,7 @@ impl Handler for Daemon {
             Command::BulkEnd => {
                 self.files = self.files.saturating_sub(1);
                 self.configuration_changed();
+                self.tidy_policies();
                 Reply::ok()
             }
             Command::Echo(text) => Reply::text(format!("{text}\n")),

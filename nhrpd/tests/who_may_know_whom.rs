@@ -7,12 +7,13 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Members of the workspace and what each may depend on directly, of the workspace.
-const RULES: [(&str, &[&str]); 11] = [
+const RULES: [(&str, &[&str]); 12] = [
     ("nhrp-wire", &[]),
     ("nhrp-config", &[]),
     ("nhrp-engine", &["nhrp-config", "nhrp-wire"]),
     // Drivers never see the engine; the daemon translates.
     ("nhrp-kernel", &[]),
+    ("nhrp-vici", &[]),
     ("nhrp-zapi", &[]),
     ("vtysh-plugin", &["nhrp-config"]),
     ("sim", &["nhrp-config", "nhrp-engine", "nhrp-wire"]),
@@ -26,6 +27,7 @@ const RULES: [(&str, &[&str]); 11] = [
             "nhrp-engine",
             "nhrp-kernel",
             "nhrp-record",
+            "nhrp-vici",
             "nhrp-wire",
             "nhrp-zapi",
             "vtysh-plugin",

@@ -82,6 +82,11 @@ pub enum Show {
         /// JSON instead of columns.
         json: bool,
     },
+    /// `show nhrp ipsec [json]`, of this daemon only: vtysh does not pass on what it does not know.
+    Ipsec {
+        /// JSON instead of lines.
+        json: bool,
+    },
     /// `show running-config`, `write terminal`
     RunningConfig,
     /// `show startup-config`

@@ -5,6 +5,7 @@
 
 mod bench;
 mod capture;
+mod charon;
 mod crowd;
 mod dmvpn;
 mod failure;

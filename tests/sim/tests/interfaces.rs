@@ -106,6 +106,13 @@ fn each_obstacle_is_told_once_and_names_what_to_do() {
     net.configure(spoke, |c| {
         c.protection = Some(TunnelProtection { profile: "dmvpn".to_owned(), fallback: None });
     });
+    net.run_for(Duration::from_secs(10));
+    let local = match net.node(spoke).tunnels[0].nbma {
+        IpAddr::V4(local) => local,
+        IpAddr::V6(_) => panic!("a tunnel over IPv6"),
+    };
+    let failure = Some("Protocol not supported".to_owned());
+    net.input(spoke, Input::Guarded { name: "gre1".to_owned(), local, failure });
     assert!(obstacle(&net, spoke).unwrap().contains("tunnel protection"));
     net.run_for(Duration::from_secs(10));
     assert_eq!(net.wire.len(), before, "nothing goes out in clear");

@@ -121,6 +121,7 @@ const WORDS: &[(&str, &str)] = &[
     ("informational", "What happens normally"),
     ("interface", "Interface"),
     ("ip", "IPv4"),
+    ("ipsec", "Security associations with peers, and what stands in their way"),
     ("ipv6", "IPv6"),
     ("json", "As JSON"),
     ("kern", "Facility kern"),

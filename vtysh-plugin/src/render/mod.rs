@@ -4,6 +4,7 @@
 mod debugging;
 mod detail;
 mod dmvpn;
+mod ipsec;
 pub mod json;
 mod nhrp;
 mod running;
@@ -15,6 +16,7 @@ pub use detail::{
     cache_detail, nhs_detail, peer_detail, shortcut_detail,
 };
 pub use dmvpn::{DmvpnRow, dmvpn};
+pub use ipsec::{IpsecRow, IpsecView, ipsec};
 pub use nhrp::{CacheKind, CacheRow, NhsRow, OpenNhrpRow, ShortcutRow, cache, nhs, opennhrp, shortcut};
 pub use running::{RunningConfig, running_config, saved_file};
 pub use statistics::{InterfaceDetail, Statistics, statistics};

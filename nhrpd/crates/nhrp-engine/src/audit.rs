@@ -45,7 +45,7 @@ impl Engine {
             .chain(resolutions)
             .chain(shortcuts)
             .chain(purges)
-            .chain([(Timer::Underlay, self.underlay.timer)])
+            .chain([(Timer::Underlay, self.underlay.timer), (Timer::Protection, self.protection.timer)])
             .filter_map(|(timer, at)| Some((timer, at?)))
             .collect()
     }

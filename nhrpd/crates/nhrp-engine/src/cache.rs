@@ -148,6 +148,13 @@ impl Engine {
             self.withdraw(id);
             self.drop_shortcuts_via(id, "its peer's address is ours now");
         }
+        let moves = self.cache.get(id.key()).is_some_and(|entry| entry.nbma != binding.nbma);
+        if moves {
+            self.entry_leaves(id);
+            if binding.nbma.is_some_and(|nbma| !self.may_send(interface, nbma)) {
+                self.withdraw(id);
+            }
+        }
         let Some(entry) = self.cache.get_mut(id.key()) else { return Err(BindError::Precedence) };
         let state_changed = entry.origin != binding.origin || entry.kind != binding.kind;
         let moved = entry.nbma != binding.nbma;
@@ -175,6 +182,8 @@ impl Engine {
         }
         if !self.is_installed(id) {
             self.install(id);
+        } else if moved && !self.entry_may_be_used(id) {
+            self.withdraw(id);
         } else if moved || state_changed || route_changed {
             self.forget_receivers(interface);
             self.write_neighbour(id, None);
@@ -266,15 +275,16 @@ impl Engine {
     }
 
     /// Tells kernel and zebra, if the entry has a peer and NHRP runs; then those who wait for it.
-    fn install(&mut self, id: CacheId) {
-        let Some(entry) = self.cache.get_mut(id.key()) else { return };
+    pub(crate) fn install(&mut self, id: CacheId) {
+        let Some(entry) = self.cache.get(id.key()) else { return };
         let running = self
             .interfaces
             .get(entry.interface.key())
             .is_some_and(|i| i.family(afi_of(entry.protocol)).running);
-        if entry.installed || !running || entry.nbma.is_none() {
+        if entry.installed || !running || entry.nbma.is_none() || !self.entry_may_be_used(id) {
             return;
         }
+        let Some(entry) = self.cache.get_mut(id.key()) else { return };
         entry.installed = true;
         let (interface, protocol) = (entry.interface, entry.protocol);
         self.forget_receivers(interface);
@@ -284,7 +294,7 @@ impl Engine {
         self.shortcuts_follow(id);
     }
 
-    fn withdraw(&mut self, id: CacheId) {
+    pub(crate) fn withdraw(&mut self, id: CacheId) {
         let Some(entry) = self.cache.get_mut(id.key()) else { return };
         if !entry.installed {
             return;
@@ -352,6 +362,7 @@ impl Engine {
     pub(crate) fn remove_cache(&mut self, id: CacheId, reason: &str) {
         self.withdraw(id);
         self.drop_shortcuts_via(id, reason);
+        self.entry_leaves(id);
         let Some(entry) = self.cache.get_mut(id.key()) else { return };
         self.timers.disarm(&mut entry.timer, Timer::Cache(id));
         let key = (entry.interface, entry.protocol);

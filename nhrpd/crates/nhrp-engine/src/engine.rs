@@ -22,6 +22,7 @@ use crate::nhs::Nhs;
 use crate::notice::Notice;
 use crate::packets::{CISCO_CLEAR_TEXT, wire_family};
 use crate::prefix_table::PrefixTable;
+use crate::protection::Protection;
 use crate::purge::Purging;
 use crate::registration::Registration;
 use crate::resolution::Resolution;
@@ -92,6 +93,7 @@ pub struct Engine {
     pub(crate) indicated_swept: Instant,
     pub(crate) next_hops: NextHops,
     pub(crate) underlay: Underlay,
+    pub(crate) protection: Protection,
     pub(crate) errors_since: Instant,
     pub(crate) errors_in_second: u32,
     pub(crate) next_token: u64,
@@ -133,7 +135,8 @@ impl Engine {
             pending: HashMap::with_hasher(hasher.clone()),
             indicated: HashMap::with_hasher(hasher.clone()),
             next_hops: NextHops::with_hasher(hasher.clone()),
-            underlay: Underlay::with_hasher(hasher),
+            underlay: Underlay::with_hasher(hasher.clone()),
+            protection: Protection::with_hasher(hasher),
             indicated_swept: Instant::ZERO,
             errors_since: Instant::ZERO,
             errors_in_second: 0,
@@ -183,6 +186,9 @@ impl Engine {
             Input::Flow { ifindex, octets } => self.on_flow(ifindex, &octets),
             Input::Multicast { ifindex, octets } => self.on_multicast(ifindex, octets),
             Input::Resolved { token, addresses } => self.on_resolved(token, addresses),
+            Input::Guarded { name, local, failure } => self.on_guarded(&name, local, failure),
+            Input::Protected { local, remote, identity } => self.on_protected(local, remote, identity),
+            Input::Unprotected { local, remote } => self.on_unprotected(local, remote),
             Input::Clear(what) => self.on_clear(what),
             Input::Leaving => self.on_leaving(),
             Input::DeadlineReached => self.on_deadline(),
@@ -234,6 +240,7 @@ impl Engine {
                 Timer::Cache(id) => self.on_cache_timer(id),
                 Timer::Contest(id) => self.on_contest_timer(id),
                 Timer::Nhs(id) => self.on_nhs_timer(id),
+                Timer::Protection => self.on_protection_timer(),
                 Timer::Purge(id) => self.on_purge_timer(id),
                 Timer::Registration(id) => self.on_registration_timer(id),
                 Timer::Resolution(id) => self.on_resolution_timer(id),
@@ -318,7 +325,14 @@ impl Engine {
                 nbma: destination,
             }));
         }
+        let registers = matches!(packet.message, Message::RegistrationRequest(_));
         self.buffers.keep_packet(packet);
+        if !self.may_send(interface, destination) {
+            if !registers {
+                return self.hold_packet(interface, destination, octets);
+            }
+            self.ask_for_protection(interface, destination, true);
+        }
         self.push(Output::Send { ifindex, destination, octets });
     }
 

@@ -14,6 +14,7 @@ use crate::cache::{Binding, CacheType, Origin};
 use crate::ids::{InterfaceId, NhsId};
 use crate::io::{Link, Output};
 use crate::notice::Notice;
+use crate::protection::GuardState;
 
 /// Overlay families in the order in which FRR handles them.
 pub(crate) const FAMILIES: [Afi; 2] = [Afi::Ip, Afi::Ipv6];
@@ -61,6 +62,8 @@ pub(crate) struct Interface {
     pub(crate) ipv6: FamilyState,
     /// Who gets copies of multicast, if that has been found out since the last change.
     pub(crate) receivers: Option<Arc<[IpAddr]>>,
+    /// What keeps GRE from leaving in clear, with `tunnel protection`.
+    pub(crate) guard: GuardState,
 }
 
 impl Interface {
@@ -131,12 +134,17 @@ impl Engine {
     pub(crate) fn on_configure(&mut self, name: &str, config: InterfaceConfig) {
         let id = self.interface_by_name(name);
         let mut says_otherwise = Vec::new();
+        let mut protection_changed = false;
         if let Some(interface) = self.interfaces.get_mut(id.key()) {
             if interface.config == config {
                 return;
             }
             says_otherwise = registers_differently(&interface.config, &config);
+            protection_changed = interface.config.protection != config.protection;
             interface.config = config;
+        }
+        if protection_changed {
+            self.reconsider_protection(id);
         }
         self.bind_tunnel_source(id);
         self.update_interface(id);
@@ -324,10 +332,8 @@ impl Engine {
             });
         }
         if interface.config.protection.is_some() {
-            return Some(
-                "'tunnel protection' is configured, but this release cannot drive IPsec; nothing is sent in clear"
-                    .to_owned(),
-            );
+            // Empty: not known yet, and not to be told.
+            return interface.guard.obstacle().map(Option::unwrap_or_default);
         }
         None
     }
@@ -336,8 +342,13 @@ impl Engine {
     pub(crate) fn update_interface(&mut self, id: InterfaceId) {
         let Some(interface) = self.interfaces.get(id.key()) else { return };
         let nbma = self.own_nbma(interface);
-        let obstacle = self.obstacle(interface, nbma);
         let nbma_changed = interface.nbma != nbma;
+        if nbma_changed {
+            self.forget_protection_of(id);
+        }
+        self.update_guard(id, nbma);
+        let Some(interface) = self.interfaces.get(id.key()) else { return };
+        let obstacle = self.obstacle(interface, nbma);
         if let Some(interface) = self.interfaces.get_mut(id.key()) {
             interface.nbma = nbma;
             interface.receivers = None;
@@ -363,8 +374,11 @@ impl Engine {
         state.running = should_run;
         state.protocol = protocol;
         let message = if configured { Some(obstacle.map(str::to_owned)) } else { None };
-        let tell = message.is_some() && state.told != message;
-        state.told.clone_from(&message);
+        let known = obstacle != Some("");
+        let tell = known && message.is_some() && state.told != message;
+        if known {
+            state.told.clone_from(&message);
+        }
 
         if tell && let Some(obstacle) = message {
             self.push(Output::Notice(Notice::InterfaceState { name: name.clone(), obstacle }));

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use nhrp_config::{Afi, InterfaceConfig};
+use nhrp_config::{Afi, InterfaceConfig, TunnelProtection};
 use serde::{Deserialize, Serialize};
 
 use crate::notice::Notice;
@@ -124,6 +124,31 @@ pub enum Input {
         token: u64,
         /// Addresses in the resolver's order, or its error in words.
         addresses: Result<Vec<IpAddr>, String>,
+    },
+    /// Answer to [`Output::Guard`] with an address.
+    Guarded {
+        /// Interface name, as in the request.
+        name: String,
+        /// Own address, as in the request.
+        local: Ipv4Addr,
+        /// Why GRE may still leave in clear; none if it cannot.
+        failure: Option<String>,
+    },
+    /// Packets between two addresses are protected, from now on or still; or the peer is known by another identity.
+    Protected {
+        /// Own NBMA address.
+        local: IpAddr,
+        /// The peer's.
+        remote: IpAddr,
+        /// Who the peer is, as it has proved.
+        identity: String,
+    },
+    /// Packets between two addresses are protected no more.
+    Unprotected {
+        /// Own NBMA address.
+        local: IpAddr,
+        /// The peer's.
+        remote: IpAddr,
     },
     /// An operator clears something; answered by [`Output::Cleared`].
     Clear(ClearWhat),
@@ -268,6 +293,34 @@ pub enum Output {
         token: u64,
         /// Host name.
         name: String,
+    },
+    /// `tunnel protection` is configured on an interface: keep GRE from leaving and entering in clear there, whatever
+    /// else happens, and answer with [`Input::Guarded`]. Without an address: let it through again.
+    Guard {
+        /// Interface name.
+        name: String,
+        /// Own address of the tunnel.
+        local: Option<Ipv4Addr>,
+    },
+    /// A security association is needed, from now on and until [`Output::Unprotect`].
+    Protect {
+        /// Own NBMA address.
+        local: IpAddr,
+        /// The peer's.
+        remote: IpAddr,
+        /// By which profile.
+        protection: TunnelProtection,
+        /// The peer does not negotiate at the same time.
+        eager: bool,
+    },
+    /// No security association is needed any more.
+    Unprotect {
+        /// Own NBMA address.
+        local: IpAddr,
+        /// The peer's.
+        remote: IpAddr,
+        /// Those that are there shall end.
+        terminate: bool,
     },
     /// Answer to [`Input::Clear`].
     Cleared {

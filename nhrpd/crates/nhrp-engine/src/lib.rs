@@ -29,6 +29,7 @@ mod notice;
 mod offload;
 mod packets;
 mod prefix_table;
+mod protection;
 mod purge;
 mod registration;
 mod resolution;

@@ -93,6 +93,27 @@ impl Engine {
         if let Some(request) = registration.request_id {
             self.pending.remove(&request);
         }
+        if let Some(interface) = self.nhs.get(registration.nhs.key()).map(|n| n.interface) {
+            self.release_if_unused(interface, registration.nbma, true);
+        }
+    }
+
+    /// Packets reach the server now: what it has not answered is asked again at once.
+    pub(crate) fn register_if_waiting(&mut self, id: RegistrationId) {
+        let Some(registration) = self.registrations.get_mut(id.key()) else { return };
+        if registration.awaiting && !registration.standby {
+            registration.wait = FIRST_WAIT;
+            self.send_registration(id);
+        }
+    }
+
+    /// Packets do not reach the server any more.
+    pub(crate) fn register_again(&mut self, id: RegistrationId) {
+        let Some(registration) = self.registrations.get_mut(id.key()) else { return };
+        if !registration.standby {
+            registration.wait = FIRST_WAIT;
+            self.send_registration(id);
+        }
     }
 
     /// Own addresses changed, or the interface came up: what the NHS knows about us may be wrong now.
@@ -176,9 +197,13 @@ impl Engine {
         // A refusal, or an error, was told when it came.
         let silent = registration.request_id.is_some();
         if silent && (failures == UNREACHABLE_AFTER || failures % 60 == 0) {
-            let reason = format!(
-                "no answer to {failures} requests; is it up and reachable over the transport network?"
-            );
+            let reason = if self.has_no_protection(id) {
+                "no IPsec with it; 'show nhrp ipsec' says why".to_owned()
+            } else {
+                format!(
+                    "no answer to {failures} requests; is it up and reachable over the transport network?"
+                )
+            };
             self.note_registration_failure(id, &reason);
         }
         if waited >= GIVE_UP_WAIT {
@@ -197,6 +222,12 @@ impl Engine {
         registration.asked = None;
         let first = registration.refused.filter(|(former, _)| *former == refusal).map(|(_, since)| since);
         registration.refused = Some((refusal, first.unwrap_or(now)));
+    }
+
+    fn has_no_protection(&self, id: RegistrationId) -> bool {
+        let registration = self.registrations.get(id.key());
+        let nhs = registration.and_then(|r| Some((self.nhs.get(r.nhs.key())?.interface, r.nbma)));
+        nhs.is_some_and(|(interface, nbma)| !self.may_send(interface, nbma))
     }
 
     fn note_registration_failure(&mut self, id: RegistrationId, reason: &str) {

@@ -109,6 +109,8 @@ pub struct Stats {
     pub limit_purges: u64,
     /// Requesters that will not be told of a change, because too many are to be already.
     pub limit_told: u64,
+    /// Packets dropped because others wait for IPsec with too many peers.
+    pub limit_protection: u64,
 }
 
 impl Stats {

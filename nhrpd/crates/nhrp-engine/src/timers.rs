@@ -14,6 +14,7 @@ pub(crate) enum Timer {
     Cache(CacheId),
     Contest(ContestId),
     Nhs(NhsId),
+    Protection,
     Purge(PurgeId),
     Registration(RegistrationId),
     Resolution(ResolutionId),

@@ -7,6 +7,7 @@ mod bad_input;
 mod best;
 mod bgp_rules_shortcuts;
 mod clear;
+mod encrypted;
 mod expiry;
 mod first_direct_path;
 mod hostile_traffic;
@@ -235,6 +236,13 @@ pub(crate) const ALL: &[Scenario] = &[
         Mixes::Picked(&["s1"], &[(Release::V10_3, "ours")]),
         priority::run,
     ),
+    Scenario {
+        name: "encrypted",
+        about: "`tunnel protection` with the distribution's strongSwan: shortcuts with SAs of their own, no GRE in clear",
+        mixes: Mixes::Soak,
+        limit: Duration::from_secs(240),
+        run: encrypted::run,
+    },
     Scenario {
         name: "preserved_next_hops",
         about: "phase 2: a next hop that BGP preserved is resolved when a packet waits for it, and the packet arrives",

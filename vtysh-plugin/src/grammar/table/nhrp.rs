@@ -14,6 +14,9 @@ use crate::{ClearTarget, Command, NhrpTable, Show};
 pub(super) const COMMANDS: &[Entry] = &[
     entry(VIEW, "show <ip|ipv6>$afi nhrp [cache|nhs|shortcut|opennhrp]$table [json]", show_nhrp),
     entry(VIEW, "show dmvpn [json]", |args| command(Command::Show(Show::Dmvpn { json: args.has("json") }))),
+    entry(VIEW, "show nhrp ipsec [json]", |args| {
+        command(Command::Show(Show::Ipsec { json: args.has("json") }))
+    }),
     entry(ENABLE, "clear <ip|ipv6>$afi nhrp <cache|shortcut>$table", clear),
     entry(CONFIG, "nhrp event socket SOCKET", |args| edit(Edit::EventSocket(Some(args.text("SOCKET")?)))),
     entry(CONFIG, "no nhrp event socket [SOCKET]", |_| edit(Edit::EventSocket(None))),

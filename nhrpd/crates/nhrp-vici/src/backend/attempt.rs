@@ -1,0 +1,283 @@
+//! Getting an SA with a peer: commands, their answers, pauses.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::{ATTEMPT, Backend, Command, LONGEST_PAUSE, Mode, PARALLEL, Pair, Peer, Phase};
+use crate::message::Section;
+use crate::template::Template;
+
+/// How the names of connections begin that are made here.
+pub(super) const PREFIX: &str = "nhrp:";
+
+/// How long the end with the higher address waits for the other one to begin.
+pub(super) const POLITENESS: Duration = Duration::from_millis(300);
+
+/// After the loss of an SA: whoever broke it may be about to make another.
+pub(super) const AFTER_LOSS: Duration = Duration::from_millis(500);
+
+fn connection_name(profile: &str, pair: Pair) -> String {
+    format!("{PREFIX}{profile}:{}-{}", pair.local, pair.remote)
+}
+
+impl Backend {
+    pub(super) fn set_phase(&mut self, pair: Pair, phase: Phase) {
+        let Some(peer) = self.peers.get_mut(&pair) else { return };
+        peer.phase = phase;
+        self.arm(pair);
+    }
+
+    /// Begins an attempt in a while, unless one is under way.
+    pub(super) fn begin_after(&mut self, pair: Pair, delay: Duration) {
+        self.set_phase(pair, Phase::Pause(self.now + delay));
+        if delay.is_zero() {
+            self.attempt_timer(pair);
+            self.next_command();
+        }
+    }
+
+    /// A pause or an attempt may be over.
+    pub(super) fn attempt_timer(&mut self, pair: Pair) {
+        let Some(peer) = self.peers.get(&pair) else { return };
+        match peer.phase {
+            Phase::Pause(at) if at <= self.now => self.begin(pair),
+            Phase::Negotiating(at) if at <= self.now => {
+                if let Some(name) = peer.loaded.clone() {
+                    self.commands.push_back(Command::Abandon(name));
+                }
+                let said = peer.last_error.clone();
+                self.attempt_failed(pair, said.as_deref().unwrap_or("the peer does not answer"));
+            }
+            _ => {}
+        }
+    }
+
+    fn is_needed(peer: &Peer) -> bool {
+        peer.wish.is_some() && peer.children.is_empty()
+    }
+
+    fn begin(&mut self, pair: Pair) {
+        self.set_phase(pair, Phase::Idle);
+        let ready = self.synchronised && matches!(self.mode, Mode::Patched | Mode::Stock);
+        if !ready || !self.peers.get(&pair).is_some_and(Self::is_needed) {
+            return;
+        }
+        if self.active >= PARALLEL {
+            self.queue.push_back(pair);
+            return self.set_phase(pair, Phase::Queued);
+        }
+        if self.mode == Mode::Patched {
+            self.active += 1;
+            self.set_phase(pair, Phase::Asked);
+            return self.commands.push_back(Command::Initiate(pair));
+        }
+        let Some(profile) = self.profile_of(pair) else { return };
+        match self.template(&profile) {
+            Ok(_) => {
+                self.active += 1;
+                self.set_phase(pair, Phase::Asked);
+                self.commands.push_back(Command::Load(pair));
+            }
+            Err(reason) => {
+                if self.traps.insert(profile.clone()) {
+                    let text = format!(
+                        "profile '{profile}' cannot be copied for each peer: {reason}; its trap policy is used, and \
+                         packets start negotiations"
+                    );
+                    self.notice(true, "no template", text);
+                    self.commands.push_back(Command::Install(profile));
+                }
+                self.set_phase(pair, Phase::Trapped);
+            }
+        }
+    }
+
+    pub(super) fn profile_of(&self, pair: Pair) -> Option<String> {
+        self.peers.get(&pair)?.wish.as_ref().map(|wish| wish.profile.clone())
+    }
+
+    /// The profile's text, read once a connection and again after each failure.
+    pub(super) fn template(&mut self, profile: &str) -> Result<Rc<Template>, String> {
+        if let Some(known) = self.templates.get(profile) {
+            return known.clone();
+        }
+        let read = Template::load(self.files.as_ref(), &self.swanctl_conf, profile).map(Rc::new);
+        self.templates.insert(profile.to_owned(), read.clone());
+        read
+    }
+
+    /// Takes a peer out of whatever attempt it is in.
+    pub(super) fn end_attempt(&mut self, pair: Pair) {
+        let Some(phase) = self.peers.get(&pair).map(|peer| peer.phase) else { return };
+        if matches!(phase, Phase::Asked | Phase::Negotiating(_)) {
+            self.active = self.active.saturating_sub(1);
+        }
+        self.set_phase(pair, Phase::Idle);
+        self.next_in_queue();
+    }
+
+    fn next_in_queue(&mut self) {
+        while self.active < PARALLEL {
+            let Some(pair) = self.queue.pop_front() else { return };
+            if self.peers.get(&pair).is_some_and(|peer| peer.phase == Phase::Queued) {
+                self.begin(pair);
+            }
+        }
+    }
+
+    /// Pauses of 1, 2, 4 … 60 s, each up to a half longer, so that those who failed together do not come back together.
+    pub(super) fn attempt_failed(&mut self, pair: Pair, reason: &str) {
+        self.end_attempt(pair);
+        let Some(peer) = self.peers.get_mut(&pair) else { return };
+        let pause = Duration::from_secs(1 << peer.failures.min(6)).min(LONGEST_PAUSE);
+        peer.failures = peer.failures.saturating_add(1);
+        let first_of_its_kind = peer.last_error.as_deref() != Some(reason) || peer.failures == 1;
+        peer.last_error = Some(reason.to_owned());
+        let (failures, profile) = (peer.failures, peer.wish.as_ref().map(|wish| wish.profile.clone()));
+        let Some(profile) = profile else { return };
+        // The operator may have mended the file meanwhile.
+        self.templates.remove(&profile);
+        if first_of_its_kind || failures.is_multiple_of(60) {
+            let text = format!("no IPsec with {}: {reason}; trying again", pair.remote);
+            self.notice(true, "attempt failed", text);
+        }
+        let factor = self.rng.random_range(1.0..1.5);
+        self.set_phase(pair, Phase::Pause(self.now + pause.mul_f64(factor)));
+    }
+
+    /// Sends the next command, if none is under way: charon answers one at a time on a connection.
+    pub(super) fn next_command(&mut self) {
+        while self.in_flight.is_none() && self.synchronised_or_listing() {
+            let Some(command) = self.commands.pop_front() else { return };
+            let Some(arguments) = self.arguments(&command) else { continue };
+            let name = command.name();
+            self.in_flight = Some(command);
+            self.request(name, arguments);
+        }
+    }
+
+    fn synchronised_or_listing(&self) -> bool {
+        let listing = self.commands.front() == Some(&Command::ListSas);
+        self.registering.is_empty()
+            && matches!(self.mode, Mode::Patched | Mode::Stock)
+            && (self.synchronised || listing)
+    }
+
+    /// What a command is sent with; none if there is no reason for it any more.
+    fn arguments(&mut self, command: &Command) -> Option<Section> {
+        let at_once = Section::new().with("timeout", "-1");
+        Some(match command {
+            Command::Version => Section::new(),
+            Command::ListSas => {
+                self.listed = Some(HashSet::new());
+                Section::new()
+            }
+            Command::Load(pair) => {
+                let profile = self.profile_of(*pair)?;
+                let template = self.template(&profile).ok()?;
+                let name = connection_name(&profile, *pair);
+                template.connection_to(&name, pair.local, pair.remote)
+            }
+            Command::Initiate(pair) if self.mode == Mode::Patched => Section::new()
+                .with("child", self.profile_of(*pair)?)
+                .with("timeout", "-1")
+                .with("async", "1")
+                .with("init-limits", "0")
+                .with("my-host", pair.local.to_string())
+                .with("other-host", pair.remote.to_string()),
+            Command::Initiate(pair) => {
+                let ike = self.peers.get(pair)?.loaded.clone()?;
+                let profile = self.profile_of(*pair)?;
+                let child = self.template(&profile).ok()?.child.clone();
+                at_once.with("child", child).with("ike", ike)
+            }
+            Command::Install(profile) => Section::new().with("child", profile),
+            Command::Terminate(id) => at_once.with("ike-id", id.to_string()),
+            Command::TerminateChild(id) => at_once.with("child-id", id.to_string()),
+            Command::Abandon(ike) => at_once.with("ike", ike).with("force", "yes"),
+            Command::Unload(name) => Section::new().with("name", name),
+        })
+    }
+
+    /// The answer to the command under way; none: charon does not know it.
+    pub(super) fn on_response(&mut self, response: Option<&Section>) {
+        let Some(command) = self.in_flight.take() else { return };
+        let refusal = match response {
+            None => Some("charon does not know the command".to_owned()),
+            Some(r) if r.text("success") == Some("no") => {
+                Some(r.text("errmsg").unwrap_or("refused").to_owned())
+            }
+            Some(_) => None,
+        };
+        match (command, refusal) {
+            (Command::Version, _) => {
+                let version =
+                    response.and_then(|r| Some(format!("{} {}", r.text("daemon")?, r.text("version")?)));
+                self.version = version;
+            }
+            (Command::ListSas, _) => self.on_listed(),
+            (Command::Load(pair), None) => {
+                let name = self.profile_of(pair).map(|profile| connection_name(&profile, pair));
+                if let Some(peer) = self.peers.get_mut(&pair) {
+                    peer.loaded.clone_from(&name);
+                    let asked = peer.phase == Phase::Asked;
+                    let wanted = peer.wish.is_some();
+                    self.by_name.extend(name.map(|name| (name, pair)));
+                    if asked {
+                        self.commands.push_front(Command::Initiate(pair));
+                    } else if !wanted {
+                        self.unload(pair);
+                    }
+                } else if let Some(name) = name {
+                    self.commands.push_back(Command::Unload(name));
+                }
+            }
+            (Command::Initiate(pair), None) => {
+                if self.peers.get(&pair).is_some_and(|peer| peer.phase == Phase::Asked) {
+                    self.set_phase(pair, Phase::Negotiating(self.now + ATTEMPT));
+                }
+            }
+            (Command::Load(pair) | Command::Initiate(pair), Some(reason)) => {
+                if self.peers.get(&pair).is_some_and(|peer| peer.phase == Phase::Asked) {
+                    self.attempt_failed(pair, &reason);
+                }
+            }
+            (Command::Install(profile), Some(reason)) => {
+                let text = format!(
+                    "the trap policy of profile '{profile}' cannot be installed: {reason}; nothing is sent until it can"
+                );
+                self.notice(true, "no trap", text);
+                self.untrap(&profile);
+            }
+            // What is to end has ended already, or is not there.
+            (
+                Command::Terminate(_) | Command::TerminateChild(_) | Command::Abandon(_) | Command::Unload(_),
+                _,
+            )
+            | (Command::Install(_), None) => {}
+        }
+        self.next_command();
+    }
+
+    /// Those who rely on a trap that is not there try again later, from the beginning.
+    fn untrap(&mut self, profile: &str) {
+        self.traps.remove(profile);
+        let waiting = |peer: &Peer| {
+            peer.phase == Phase::Trapped && peer.wish.as_ref().is_some_and(|wish| wish.profile == profile)
+        };
+        let pairs: Vec<Pair> = self.peers.iter().filter(|(_, p)| waiting(p)).map(|(pair, _)| *pair).collect();
+        for pair in pairs {
+            self.attempt_failed(pair, "no template and no trap policy");
+        }
+    }
+
+    pub(super) fn unload(&mut self, pair: Pair) {
+        if let Some(name) = self.peers.get_mut(&pair).and_then(|peer| peer.loaded.take()) {
+            self.by_name.remove(&name);
+            self.commands.push_back(Command::Unload(name));
+        }
+    }
+}

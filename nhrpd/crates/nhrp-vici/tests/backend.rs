@@ -1,0 +1,444 @@
+//! The backend against a charon that says what each test wants, in virtual time.
+#![allow(clippy::needless_pass_by_value)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nhrp_vici::backend::{Action, Backend, Channel, Event, GRACE, HOLD, Mode, PARALLEL, Pair};
+use nhrp_vici::message::{Item, Section};
+use nhrp_vici::packet::Packet;
+use nhrp_vici::settings::Files;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+struct Conf(&'static str);
+
+impl Files for Conf {
+    fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
+        if self.0.is_empty() { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(self.0.into()) }
+    }
+
+    fn list(&self, _: &Path) -> io::Result<Vec<PathBuf>> {
+        Ok(Vec::new())
+    }
+}
+
+const PROFILE: &str = "connections { dmvpn { version = 2\n children { dmvpn { mode = transport\n } } } }";
+
+struct Bench {
+    now: Instant,
+    backend: Backend,
+    /// What was sent and not looked at yet.
+    sent: Vec<(Channel, Packet)>,
+    events: Vec<Event>,
+}
+
+fn pair(n: u8) -> Pair {
+    Pair { local: IpAddr::from([192, 0, 2, 1]), remote: IpAddr::from([198, 51, 100, n]) }
+}
+
+fn child_sas(id: u32, state: &str) -> Section {
+    let mut child = Section::new().with("uniqueid", id.to_string()).with("state", state);
+    for key in ["local-ts", "remote-ts"] {
+        child.push(key, Item::List(vec![b"192.0.2.1/32[gre]".to_vec()]));
+    }
+    Section::new().with_section(&format!("dmvpn-{id}"), child)
+}
+
+/// An IKE SA as charon tells it; its number is a thousand more than that of its child.
+fn ike(pair: Pair, id: u32, state: &str) -> Section {
+    Section::new()
+        .with("uniqueid", (id + 1000).to_string())
+        .with("state", "ESTABLISHED")
+        .with("local-host", pair.local.to_string())
+        .with("remote-host", pair.remote.to_string())
+        .with("remote-id", "spoke.example")
+        .with_section("child-sas", child_sas(id, state))
+}
+
+fn text<'a>(arguments: &'a Section, name: &str) -> &'a str {
+    arguments.text(name).unwrap_or_default()
+}
+
+impl Bench {
+    fn new(conf: &'static str) -> Self {
+        let now = Instant::now();
+        let backend = Backend::new(
+            now,
+            Box::new(Conf(conf)),
+            "/etc/swanctl/swanctl.conf".into(),
+            StdRng::seed_from_u64(7),
+        );
+        Self { now, backend, sent: Vec::new(), events: Vec::new() }
+    }
+
+    /// Connected to a charon without patches that has these SAs.
+    fn stock(conf: &'static str, sas: &[(Pair, u32)]) -> Self {
+        let mut bench = Self::new(conf);
+        bench.connect(sas);
+        bench
+    }
+
+    fn connect(&mut self, sas: &[(Pair, u32)]) {
+        self.backend.connected(self.now);
+        assert_eq!(self.take(), [(Channel::Commands, Packet::Register("child-state-installed".into()))]);
+        self.give(Channel::Commands, Packet::UnknownEvent);
+        let registered = self.take();
+        assert_eq!(registered.len(), 6, "list-sa and five events: {registered:?}");
+        assert_eq!(*self.backend.mode(), Mode::Stock);
+        self.give(Channel::Commands, Packet::Confirm);
+        (0..5).for_each(|_| self.give(Channel::Events, Packet::Confirm));
+        self.request("list-sas");
+        for (pair, id) in sas {
+            let listed = Section::new().with_section("dmvpn", ike(*pair, *id, "INSTALLED"));
+            self.give(Channel::Commands, Packet::Event("list-sa".into(), listed));
+        }
+        self.give(Channel::Commands, Packet::Response(Section::new()));
+        self.request("version");
+        let version = Section::new().with("daemon", "charon-systemd").with("version", "5.9.8");
+        self.give(Channel::Commands, Packet::Response(version));
+    }
+
+    fn collect(&mut self) {
+        while let Some(action) = self.backend.poll_action() {
+            match action {
+                Action::Send(channel, packet) => self.sent.push((channel, packet)),
+                Action::OpenEvents => self.backend.events_connected(self.now),
+                Action::Close => self.sent.clear(),
+            }
+        }
+        while let Some(event) = self.backend.poll_event() {
+            self.events.push(event);
+        }
+    }
+
+    fn take(&mut self) -> Vec<(Channel, Packet)> {
+        self.collect();
+        std::mem::take(&mut self.sent)
+    }
+
+    fn give(&mut self, channel: Channel, packet: Packet) {
+        self.backend.packet(self.now, channel, &packet);
+        self.collect();
+    }
+
+    fn event(&mut self, name: &str, message: Section) {
+        self.give(Channel::Events, Packet::Event(name.into(), message));
+    }
+
+    fn updown(&mut self, pair: Pair, id: u32, up: bool) {
+        let mut message = Section::new();
+        if up {
+            message = message.with("up", "yes");
+        }
+        // A down event calls the SA installed, too.
+        self.event("child-updown", message.with_section("dmvpn", ike(pair, id, "INSTALLED")));
+    }
+
+    /// The next command, which is this one.
+    #[track_caller]
+    fn request(&mut self, name: &str) -> Section {
+        self.collect();
+        assert!(!self.sent.is_empty(), "nothing is sent where {name} was awaited");
+        match self.sent.remove(0) {
+            (Channel::Commands, Packet::Request(found, arguments)) if found == name => arguments,
+            other => panic!("{other:?} where {name} was awaited"),
+        }
+    }
+
+    fn accept(&mut self) {
+        self.give(Channel::Commands, Packet::Response(Section::new().with("success", "yes")));
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some(at) = self.backend.next_deadline().filter(|at| *at <= until) {
+            self.now = self.now.max(at);
+            self.backend.deadline(self.now);
+            self.collect();
+        }
+        self.now = until;
+    }
+
+    fn told(&mut self) -> Vec<&'static str> {
+        self.collect();
+        let told = std::mem::take(&mut self.events).into_iter();
+        told.filter_map(|event| match event {
+            Event::Up { .. } => Some("up"),
+            Event::Down { .. } => Some("down"),
+            Event::Notice { .. } => None,
+        })
+        .collect()
+    }
+
+    fn want(&mut self, n: u8) {
+        self.backend.want(self.now, pair(n), "dmvpn", true);
+        self.collect();
+    }
+
+    /// A wish, up to the answer to `initiate`; gives the name of the connection.
+    fn negotiate(&mut self, n: u8) -> String {
+        self.want(n);
+        let loaded = self.request("load-conn");
+        let (name, connection) = loaded.sections().next().unwrap();
+        assert_eq!(connection.texts("remote_addrs").collect::<Vec<_>>(), [pair(n).remote.to_string()]);
+        self.accept();
+        let initiate = self.request("initiate");
+        assert_eq!((text(&initiate, "ike"), text(&initiate, "child")), (name, "dmvpn"));
+        assert_eq!(text(&initiate, "timeout"), "-1");
+        self.accept();
+        name.to_owned()
+    }
+}
+
+#[test]
+fn a_peer_is_up_by_an_event_and_not_by_an_answer() {
+    let mut bench = Bench::stock(PROFILE, &[]);
+    bench.negotiate(1);
+    assert!(bench.told().is_empty());
+    bench.updown(pair(1), 5, true);
+    assert_eq!(bench.told(), ["up"]);
+    assert_eq!(bench.backend.sas_of(pair(1)), (1, "spoke.example"));
+    assert_eq!(bench.backend.status().version.as_deref(), Some("charon-systemd 5.9.8"));
+}
+
+#[test]
+fn the_last_sa_counts_and_its_loss_is_told_after_a_while() {
+    let mut bench = Bench::stock(PROFILE, &[]);
+    bench.updown(pair(1), 5, true);
+    bench.updown(pair(1), 6, true);
+    bench.updown(pair(1), 5, false);
+    bench.pass(HOLD * 2);
+    assert_eq!(bench.told(), ["up"], "one of two is left");
+    bench.updown(pair(1), 6, false);
+    bench.pass(HOLD / 2);
+    assert!(bench.told().is_empty());
+    bench.pass(HOLD);
+    assert_eq!(bench.told(), ["down"]);
+}
+
+#[test]
+fn rekeying_and_reauthentication_are_no_news() {
+    let mut bench = Bench::stock(PROFILE, &[]);
+    bench.updown(pair(1), 5, true);
+    let old_and_new = |old: &str, new: &str| {
+        let id = |id: &str| Section::new().with("uniqueid", id);
+        Section::new().with_section("old", id(old)).with_section("new", id(new))
+    };
+    let children = Section::new().with_section("dmvpn", old_and_new("5", "6"));
+    let mut sa = ike(pair(1), 5, "");
+    sa.set("child-sas", Item::Section(children));
+    bench.event("child-rekey", Section::new().with_section("dmvpn", sa));
+    bench.event("ike-rekey", Section::new().with_section("dmvpn", old_and_new("1005", "2000")));
+    // 5.9 breaks first.
+    bench.updown(pair(1), 6, false);
+    bench.pass(Duration::from_millis(80));
+    bench.updown(pair(1), 7, true);
+    // 6.0 makes first.
+    bench.updown(pair(1), 8, true);
+    bench.updown(pair(1), 7, false);
+    bench.pass(HOLD * 2);
+    assert_eq!(bench.told(), ["up"]);
+    assert_eq!(bench.backend.sas_of(pair(1)).0, 1);
+}
+
+#[test]
+fn a_lost_sa_that_is_wanted_is_made_again_within_the_hold() {
+    let mut bench = Bench::stock(PROFILE, &[]);
+    bench.negotiate(1);
+    bench.updown(pair(1), 5, true);
+    bench.updown(pair(1), 5, false);
+    bench.pass(Duration::from_millis(600));
+    bench.request("load-conn");
+    bench.accept();
+    bench.request("initiate");
+    bench.accept();
+    bench.updown(pair(1), 6, true);
+    bench.pass(HOLD * 2);
+    assert_eq!(bench.told(), ["up"]);
+}
+
+#[test]
+fn release_ends_the_sas_of_that_peer_and_nobody_elses() {
+    let mut bench = Bench::stock(PROFILE, &[]);
+    bench.negotiate(1);
+    bench.updown(pair(1), 5, true);
+    bench.updown(pair(2), 6, true);
+    bench.backend.release(bench.now, pair(1), true);
+    assert_eq!(text(&bench.request("terminate"), "ike-id"), "1005");
+    bench.accept();
+    bench.request("unload-conn");
+    bench.accept();
+    bench.backend.release(bench.now, pair(2), false);
+    assert!(bench.take().is_empty());
+}
+
+#[test]
+fn failures_come_from_the_log_and_pauses_grow() {
+    let mut bench = Bench::stock(PROFILE, &[]);
+    let name = bench.negotiate(1);
+    let mut pauses = Vec::new();
+    for _ in 0..7 {
+        let said = Section::new()
+            .with("ikesa-name", &name)
+            .with("msg", "received AUTHENTICATION_FAILED notify error");
+        bench.event("log", said);
+        let before = bench.now;
+        let at = bench.backend.next_deadline().unwrap();
+        bench.pass(at - before);
+        pauses.push((at - before).as_secs());
+        bench.request("load-conn");
+        bench.accept();
+        bench.request("initiate");
+        bench.accept();
+    }
+    for (pause, least) in pauses.iter().zip([1, 2, 4, 8, 16, 32, 60]) {
+        assert!((least..=least * 3 / 2).contains(pause), "{pauses:?}");
+    }
+    let status = bench.backend.status();
+    assert_eq!(status.peers[0].last_error.as_deref(), Some("received AUTHENTICATION_FAILED notify error"));
+    let warned = bench.events.iter().filter(|e| matches!(e, Event::Notice { warning: true, .. })).count();
+    assert_eq!(warned, 1, "the same reason is told once");
+}
+
+#[test]
+fn so_many_negotiations_at_once_and_no_more() {
+    let mut bench = Bench::stock(PROFILE, &[]);
+    for n in 0..100 {
+        bench.want(n);
+    }
+    let mut begun = 0;
+    for _ in 0..500 {
+        match bench.take().as_slice() {
+            [(_, Packet::Request(name, _))] => {
+                begun += usize::from(name == "initiate");
+                bench.accept();
+            }
+            [] => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(begun, PARALLEL);
+    bench.updown(pair(0), 1, true);
+    bench.request("load-conn");
+}
+
+#[test]
+fn when_charon_comes_back_its_list_is_read_before_anything_is_told() {
+    let mut bench = Bench::stock(PROFILE, &[(pair(1), 5), (pair(2), 6)]);
+    assert_eq!(bench.told(), ["up", "up"]);
+    bench.backend.lost(bench.now, "it has closed the connection");
+    bench.pass(GRACE / 2);
+    bench.connect(&[(pair(1), 5)]);
+    bench.pass(HOLD * 2);
+    assert_eq!(bench.told(), ["down"], "only the one that is not listed");
+    assert_eq!(bench.backend.sas_of(pair(1)).0, 1);
+}
+
+#[test]
+fn a_charon_that_stays_away_takes_its_sas_along_in_the_end() {
+    let mut bench = Bench::stock(PROFILE, &[(pair(1), 5)]);
+    bench.backend.lost(bench.now, "it has closed the connection");
+    bench.pass(GRACE - Duration::from_secs(1));
+    assert_eq!(bench.told(), ["up"]);
+    bench.pass(HOLD * 2);
+    assert_eq!(bench.told(), ["down"]);
+}
+
+#[test]
+fn a_charon_that_hangs_is_left() {
+    let mut bench = Bench::stock(PROFILE, &[]);
+    bench.want(1);
+    bench.request("load-conn");
+    bench.pass(Duration::from_secs(31));
+    let Mode::Down(reason) = bench.backend.mode() else { panic!("{:?}", bench.backend.mode()) };
+    assert!(reason.contains("no answer to 'load-conn'"), "{reason}");
+}
+
+#[test]
+fn without_a_template_the_trap_is_installed_once() {
+    let mut bench = Bench::stock("", &[]);
+    bench.want(1);
+    assert_eq!(text(&bench.request("install"), "child"), "dmvpn");
+    bench.accept();
+    bench.want(2);
+    assert!(bench.take().is_empty());
+    bench.updown(pair(1), 5, true);
+    assert_eq!(bench.told(), ["up"]);
+}
+
+#[test]
+fn sas_for_other_protocols_do_not_count() {
+    let mut bench = Bench::stock(PROFILE, &[]);
+    let mut sa = ike(pair(1), 5, "INSTALLED");
+    let mut child = Section::new().with("uniqueid", "5").with("state", "INSTALLED");
+    child.push("local-ts", Item::List(vec![b"192.0.2.1/32[tcp/179]".to_vec()]));
+    sa.set("child-sas", Item::Section(Section::new().with_section("bgp-5", child)));
+    bench.event("child-updown", Section::new().with("up", "yes").with_section("dmvpn", sa));
+    assert!(bench.told().is_empty());
+}
+
+#[test]
+fn a_patched_charon_is_driven_as_frr_drives_it() {
+    let mut bench = Bench::new(PROFILE);
+    bench.want(1);
+    bench.backend.connected(bench.now);
+    let mut words = vec![bench.take()];
+    bench.give(Channel::Commands, Packet::Confirm);
+    words.push(bench.take());
+    (0..3).for_each(|_| bench.give(Channel::Commands, Packet::Confirm));
+    words.push(bench.take());
+    let names: Vec<String> = words
+        .concat()
+        .into_iter()
+        .map(|(channel, packet)| match (channel, packet) {
+            (Channel::Commands, Packet::Register(name) | Packet::Request(name, _)) => name,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let frrs =
+        ["child-state-installed", "child-state-rekeyed", "child-state-destroying", "list-sa", "list-sas"];
+    assert_eq!(names, frrs);
+    bench.give(Channel::Commands, Packet::Response(Section::new()));
+    let initiate = bench.request("initiate");
+    let keys: Vec<String> =
+        initiate.items().map(|(name, _)| format!("{name}={}", text(&initiate, name))).collect();
+    assert_eq!(
+        keys,
+        [
+            "child=dmvpn",
+            "timeout=-1",
+            "async=1",
+            "init-limits=0",
+            "my-host=192.0.2.1",
+            "other-host=198.51.100.1"
+        ]
+    );
+    bench.accept();
+    let installed = Section::new().with_section("dmvpn", ike(pair(1), 5, "INSTALLED"));
+    bench.give(Channel::Commands, Packet::Event("child-state-installed".into(), installed.clone()));
+    assert_eq!(bench.told(), ["up"]);
+    bench.backend.release(bench.now, pair(1), true);
+    assert_eq!(text(&bench.request("terminate"), "ike-id"), "1005");
+    bench.give(Channel::Commands, Packet::Event("child-state-destroying".into(), installed));
+    bench.pass(HOLD);
+    assert_eq!(bench.told(), ["down"]);
+}
+
+#[test]
+fn what_nobody_asked_for_changes_nothing() {
+    let mut bench = Bench::stock(PROFILE, &[(pair(1), 5)]);
+    bench.told();
+    bench.event("no-such-event", Section::new());
+    bench.event("child-updown", Section::new().with("up", "yes").with_section("x", Section::new()));
+    bench.event("child-rekey", Section::new().with_section("x", Section::new()));
+    bench.give(Channel::Commands, Packet::Response(Section::new()));
+    bench.give(Channel::Events, Packet::Confirm);
+    bench.give(Channel::Events, Packet::Request("x".into(), Section::new()));
+    bench.pass(HOLD * 2);
+    assert!(bench.told().is_empty());
+    assert_eq!(bench.backend.sas_of(pair(1)).0, 1);
+}
