@@ -115,16 +115,11 @@ fn check(release: &str, version: &str) {
     let Some(steps) = run(release, version) else { return };
     let text = |name: &str| steps[name].0.as_str();
     for (name, (body, code)) in &steps {
-        // The same file twice: as with FRR's nhrpd, an NHS that is there already is refused and vtysh goes on.
-        let expected = match name.as_str() {
-            "refused" => 1,
-            "again" => 13,
-            _ => 0,
-        };
-        assert_eq!(*code, expected, "{name}: {body}");
+        // The same file twice changes nothing. FRR's nhrpd refuses an NHS that is there already, with code 13 and a line of
+        // complaint, also when frr-reload.py sends it.
+        assert_eq!(*code, i32::from(name == "refused"), "{name}: {body}");
         assert!(!body.contains("Unknown command"), "{name}: {body}");
-        let failures = if name == "again" { 2 } else { 0 };
-        assert_eq!(body.matches("Failure to communicate[13]").count(), failures, "{name}: {body}");
+        assert!(!body.contains("Failure to communicate"), "{name}: {body}");
     }
     assert_eq!(text("configure"), "");
     assert_eq!(text("abbreviated"), "% No entries\n");
