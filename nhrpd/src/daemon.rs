@@ -17,6 +17,7 @@ use vtysh_plugin::{Handler, TelnetServer, TerminalSettings, VtyRequest, VtyServe
 
 use crate::configuration::{Configuration, Reader};
 use crate::details::Cleared;
+use crate::event_socket::{EventSocket, News};
 use crate::ipsec::IpsecSide;
 use crate::kernel::{self, KernelSide, Sockets};
 use crate::logging::{Log, RateLimit};
@@ -67,6 +68,7 @@ pub(crate) struct Daemon {
     pub(crate) multicast: MulticastSide,
     pub(crate) ipsec: IpsecSide,
     resolver: Resolver,
+    pub(crate) events: EventSocket,
     rate: RateLimit,
     cleared: usize,
     pub(crate) turns: Turns,
@@ -90,6 +92,7 @@ enum Woken {
     Vty(VtyRequest),
     Resolved(Answer),
     Ipsec(nhrp_vici::Event),
+    EventSocket(News),
     Deadline,
     Compare,
     Settle,
@@ -163,6 +166,7 @@ impl Daemon {
             multicast: MulticastSide::default(),
             ipsec: IpsecSide::new(options.vici_sockets(), options.swanctl_conf.clone()),
             resolver: Resolver::new(),
+            events: EventSocket::default(),
             rate: RateLimit::default(),
             cleared: 0,
             turns: Turns::default(),
@@ -256,6 +260,7 @@ impl Daemon {
                 Some(request) = vty.recv() => Woken::Vty(request),
                 answer = self.resolver.next() => Woken::Resolved(answer),
                 event = self.ipsec.next() => Woken::Ipsec(event),
+                news = self.events.next() => Woken::EventSocket(news),
                 _ = compare.tick() => Woken::Compare,
                 () = async { tokio::time::sleep_until(self.settle_at.unwrap_or(self.started)).await }, if self.settle_at.is_some() => Woken::Settle,
                 _ = reopen.recv() => Woken::ReopenLogs,
@@ -288,6 +293,7 @@ impl Daemon {
                     self.feed(Input::Resolved { token: answer.token, addresses: answer.addresses });
                 }
                 Woken::Ipsec(event) => self.on_ipsec(event),
+                Woken::EventSocket(news) => self.on_event_socket(news),
                 Woken::Deadline => self.feed(Input::DeadlineReached),
                 Woken::Compare => {
                     self.compare_now = self.own_neighbours;
@@ -342,6 +348,16 @@ impl Daemon {
             && let Some(loss) = self.kernel.loss(&mut self.sockets)
         {
             self.say("packets lost", Level::Warning, "kernel", &loss);
+        }
+    }
+
+    fn on_event_socket(&mut self, news: News) {
+        match news {
+            News::Answer { event, accepted } => self.feed(Input::Authorised { event, accepted }),
+            // FRR's words.
+            News::Connected => tracing::info!(target: "nhrp::event", "Connected to Event Manager"),
+            News::Unreachable(problem) => tracing::warn!(target: "nhrp::event", "{problem}"),
+            News::Lost(problem) => self.say("event socket lost", Level::Warning, "event", &problem),
         }
     }
 
@@ -524,6 +540,11 @@ impl Daemon {
                 Output::Unprotect { local, remote, terminate } => {
                     self.ipsec.release(local, remote, terminate);
                 }
+                Output::Authorise(question) => {
+                    if let Some(loss) = self.events.ask(&question) {
+                        self.say("event socket slow", Level::Warning, "event", &loss);
+                    }
+                }
                 Output::Resolve { token, name } => self.resolver.start(token, name),
                 Output::Cleared { count } => self.cleared = count,
                 Output::Notice(notice) => self.tell(&notice),
@@ -564,12 +585,11 @@ impl Daemon {
         if old.multicast_nflog_group != new.multicast_nflog_group {
             self.multicast.listen(new.multicast_nflog_group);
         }
-        if old.event_socket != new.event_socket && new.event_socket.is_some() {
-            tracing::warn!(
-                target: "nhrp::event",
-                "'nhrp event socket' is kept in the configuration, but this release does not ask it: \
-                 bindings are accepted without authorisation"
-            );
+        if old.event_socket != new.event_socket {
+            self.events.connect_to(new.event_socket.as_deref());
+            if old.event_socket.is_some() != new.event_socket.is_some() {
+                self.feed(Input::Authorising { on: new.event_socket.is_some() });
+            }
         }
         self.ipsec.configured(&new);
         let removed = old.interfaces.keys().filter(|name| !new.interfaces.contains_key(*name));
@@ -652,6 +672,7 @@ impl Daemon {
                 match topic {
                     "interface" => tracing::$level!(target: "nhrp::interface", "{text}{note}"),
                     "route" => tracing::$level!(target: "nhrp::route", "{text}{note}"),
+                    "event" => tracing::$level!(target: "nhrp::event", "{text}{note}"),
                     "kernel" => tracing::$level!(target: "nhrp::kernel", "{text}{note}"),
                     "vici" => tracing::$level!(target: "nhrp::vici", "{text}{note}"),
                     _ => tracing::$level!(target: "nhrp::common", "{text}{note}"),

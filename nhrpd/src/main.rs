@@ -6,6 +6,7 @@
 mod configuration;
 mod daemon;
 mod details;
+mod event_socket;
 mod ipsec;
 mod kernel;
 mod logging;

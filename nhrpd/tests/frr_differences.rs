@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const LIST: &str = include_str!("../../docs/frr-differences.md");
 
 /// The list's short names of folders, and where they are.
-const FOLDERS: [(&str, &str); 8] = [
+const FOLDERS: [(&str, &str); 9] = [
     ("sim/", "tests/sim/tests/"),
     ("wire/", "nhrpd/crates/nhrp-wire/tests/"),
     ("kernel/", "nhrpd/crates/nhrp-kernel/src/"),
@@ -15,6 +15,7 @@ const FOLDERS: [(&str, &str); 8] = [
     ("vty/", "vtysh-plugin/"),
     ("config/", "nhrpd/crates/nhrp-config/src/"),
     ("engine/", "nhrpd/crates/nhrp-engine/"),
+    ("daemon/", "nhrpd/src/"),
     ("lab/", "tests/lab/src/scenarios/"),
 ];
 

@@ -8,6 +8,7 @@ mod capture;
 mod charon;
 mod crowd;
 mod dmvpn;
+mod event_reader;
 mod failure;
 mod frr;
 mod golden;
@@ -105,6 +106,9 @@ enum Verb {
     /// Somebody in the transport network who means no good, inside the kernel under test
     #[command(hide = true)]
     Stranger(stranger::Options),
+    /// The program at the other end of 'nhrp event socket', inside the kernel under test
+    #[command(hide = true)]
+    EventReader(event_reader::Options),
     /// First process of the native back end
     #[command(hide = true)]
     NativeInit { tree: PathBuf, dir: PathBuf },
@@ -223,6 +227,7 @@ fn main() -> ExitCode {
         Verb::Guest => guest::run(),
         Verb::Crowd(options) => crowd::run(&options),
         Verb::Stranger(options) => stranger::run(&options),
+        Verb::EventReader(options) => event_reader::run(&options),
         Verb::NativeInit { tree, dir } => native::init(&tree, &dir),
         Verb::QemuInit(parts) => qemu::init(&parts),
         Verb::UmlInit { cage, kernel, tree, dir, terminal } => {

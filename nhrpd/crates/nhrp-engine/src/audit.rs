@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::Engine;
 use crate::engine::Pending;
-use crate::ids::{CacheId, ContestId, NhsId, RegistrationId, ResolutionId, ShortcutId};
+use crate::ids::{AuthorisationId, CacheId, ContestId, NhsId, RegistrationId, ResolutionId, ShortcutId};
 use crate::interface::FAMILIES;
 use crate::time::Instant;
 use crate::timers::Timer;
@@ -20,6 +20,13 @@ impl Engine {
         self.audit_servers(&mut faults);
         self.audit_resolutions(&mut faults);
         self.audit_shortcuts(&mut faults);
+        let waiting = self.authorising.waiting.len();
+        if self.authorising.indexed() != [waiting; 2] {
+            let [addresses, events] = self.authorising.indexed();
+            faults.push(format!(
+                "{waiting} bindings wait, {addresses} addresses and {events} questions lead there"
+            ));
+        }
         faults
     }
 
@@ -38,8 +45,14 @@ impl Engine {
         let purges = self.purging.waiting().map(|(id, _, timer)| (Timer::Purge(id), timer));
         let contests =
             self.contests.iter().map(|(key, c)| (Timer::Contest(ContestId::from_key(key)), c.timer));
+        let waiting = self
+            .authorising
+            .waiting
+            .iter()
+            .map(|(key, w)| (Timer::Authorisation(AuthorisationId::from_key(key)), w.timer));
         cache
             .chain(contests)
+            .chain(waiting)
             .chain(nhs)
             .chain(registrations)
             .chain(resolutions)

@@ -103,6 +103,8 @@ pub(crate) enum BindError {
     Precedence,
     /// The table is full.
     Limit,
+    /// It has to be accepted first.
+    Unauthorised,
 }
 
 /// FRR's heuristic for the MTU that a peer advertises, in octets; 0: none. IPv6 has none.
@@ -127,6 +129,20 @@ impl Engine {
         binding: Binding,
     ) -> Result<CacheId, BindError> {
         let mtu = sanitised_mtu(afi_of(protocol), binding.mtu);
+        if self.needs_authorisation(interface, protocol, &binding, mtu) {
+            return Err(self.ask_authorisation(interface, protocol, binding));
+        }
+        self.bind_at_once(interface, protocol, binding, mtu)
+    }
+
+    /// The same for a binding that has been accepted, or need not be; `mtu` is that which is kept.
+    pub(crate) fn bind_at_once(
+        &mut self,
+        interface: InterfaceId,
+        protocol: IpAddr,
+        binding: Binding,
+        mtu: u16,
+    ) -> Result<CacheId, BindError> {
         let expires = binding.holding.map(|holding| self.now + holding);
         let Some(id) = self.find_cache(interface, protocol) else {
             return self.insert_cache(interface, protocol, &binding, mtu, expires);
@@ -389,6 +405,7 @@ impl Engine {
 
     /// NHRP is no longer configured for a family of an interface, or the interface is gone for good.
     pub(crate) fn drop_cache_of(&mut self, interface: InterfaceId, afi: Afi) {
+        self.drop_waiting_of(interface, afi);
         let ids: Vec<CacheId> = self
             .cache
             .iter()
@@ -402,6 +419,7 @@ impl Engine {
 
     /// `clear … nhrp cache`: everything learned goes, in both families, as in FRR.
     pub(crate) fn clear_cache(&mut self) -> usize {
+        self.drop_all_waiting();
         let ids: Vec<CacheId> = self
             .cache
             .iter()

@@ -11,6 +11,7 @@ use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 use slab::Slab;
 
+use crate::authorise::Authorising;
 use crate::cache::CacheEntry;
 use crate::forward::target_of;
 use crate::ids::{CacheId, ContestId, InterfaceId, PurgeId, RegistrationId, ResolutionId, ShortcutId};
@@ -87,6 +88,7 @@ pub struct Engine {
     pub(crate) routes: PrefixTable<RibEntry>,
     pub(crate) purging: Purging,
     pub(crate) contests: Contests,
+    pub(crate) authorising: Authorising,
     pub(crate) pending: HashMap<u32, Pending, RandomState>,
     pub(crate) indicated: HashMap<(IpAddr, IpAddr), Instant, RandomState>,
     /// When pairs that count no longer were last removed from `indicated`.
@@ -132,6 +134,7 @@ impl Engine {
             routes: PrefixTable::default(),
             purging: Purging::default(),
             contests: Contests::new(),
+            authorising: Authorising::with_hasher(hasher.clone()),
             pending: HashMap::with_hasher(hasher.clone()),
             indicated: HashMap::with_hasher(hasher.clone()),
             next_hops: NextHops::with_hasher(hasher.clone()),
@@ -190,6 +193,8 @@ impl Engine {
             Input::Protected { local, remote, identity } => self.on_protected(local, remote, identity),
             Input::Unprotected { local, remote } => self.on_unprotected(local, remote),
             Input::Clear(what) => self.on_clear(what),
+            Input::Authorising { on } => self.on_authorising(on),
+            Input::Authorised { event, accepted } => self.on_authorised(event, accepted),
             Input::Leaving => self.on_leaving(),
             Input::DeadlineReached => self.on_deadline(),
         }
@@ -237,6 +242,7 @@ impl Engine {
     fn on_deadline(&mut self) {
         while let Some(timer) = self.timers.pop_due(self.now) {
             match timer {
+                Timer::Authorisation(id) => self.on_authorisation_timer(id),
                 Timer::Cache(id) => self.on_cache_timer(id),
                 Timer::Contest(id) => self.on_contest_timer(id),
                 Timer::Nhs(id) => self.on_nhs_timer(id),

@@ -47,6 +47,10 @@ id!(
     PurgeId
 );
 id!(
+    /// A binding that waits to be accepted.
+    AuthorisationId
+);
+id!(
     /// A conflict about an overlay address.
     ContestId
 );

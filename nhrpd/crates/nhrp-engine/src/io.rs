@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use nhrp_config::{Afi, InterfaceConfig, TunnelProtection};
 use serde::{Deserialize, Serialize};
 
+use crate::authorise::Authorisation;
 use crate::notice::Notice;
 
 /// Something that happened outside.
@@ -152,6 +153,18 @@ pub enum Input {
     },
     /// An operator clears something; answered by [`Output::Cleared`].
     Clear(ClearWhat),
+    /// From now on bindings have to be accepted (`nhrp event socket`), or need not be.
+    Authorising {
+        /// They have to.
+        on: bool,
+    },
+    /// Answer to [`Output::Authorise`].
+    Authorised {
+        /// As in the question.
+        event: u32,
+        /// The binding may be used.
+        accepted: bool,
+    },
     /// The daemon is about to end: those who would go on believing what is true only while it runs are told.
     Leaving,
     /// A deadline of [`crate::Engine::next_deadline`] has come.
@@ -322,6 +335,8 @@ pub enum Output {
         /// Those that are there shall end.
         terminate: bool,
     },
+    /// Ask whether a binding may be used; without an answer it is dropped after ten seconds.
+    Authorise(Authorisation),
     /// Answer to [`Input::Clear`].
     Cleared {
         /// Entries removed.

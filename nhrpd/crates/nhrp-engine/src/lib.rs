@@ -13,6 +13,7 @@
 //! ```
 
 mod audit;
+mod authorise;
 mod cache;
 mod engine;
 mod errors;
@@ -45,6 +46,7 @@ mod underlay;
 mod unique;
 mod view;
 
+pub use authorise::Authorisation;
 pub use cache::{CacheType, Origin};
 pub use engine::{Engine, Limits};
 pub use io::{

@@ -126,6 +126,17 @@ pub enum Notice {
         /// Why.
         reason: String,
     },
+    /// A binding was not accepted by whoever has to.
+    NotAuthorised {
+        /// Interface.
+        name: String,
+        /// Overlay address.
+        protocol: IpAddr,
+        /// NBMA address.
+        nbma: Option<IpAddr>,
+        /// Why.
+        reason: String,
+    },
     /// A shortcut came.
     ShortcutAdded {
         /// Prefix.
@@ -189,6 +200,7 @@ impl Notice {
             Self::RegistrationFailed { .. } => Some("registrations"),
             Self::AddressContested { .. } => Some("contested addresses"),
             Self::MulticastRefused { .. } => Some("multicast refused"),
+            Self::NotAuthorised { .. } => Some("not authorised"),
             _ => None,
         }
     }
@@ -206,6 +218,7 @@ impl Notice {
             Self::PacketRefused { .. }
             | Self::InterfaceState { .. }
             | Self::Registered { .. }
+            | Self::NotAuthorised { .. }
             | Self::NameResolved { .. } => Level::Info,
             Self::Packet { .. }
             | Self::Multicast { .. }
@@ -305,6 +318,9 @@ impl fmt::Display for Notice {
             ),
             Self::ClientLeft { name, protocol, reason } => {
                 write!(f, "{name}: {protocol} is not registered any more: {reason}")
+            }
+            Self::NotAuthorised { name, protocol, nbma, reason } => {
+                write!(f, "{name}: {protocol} at {} is not used: {reason}", OrDash(*nbma))
             }
             Self::ShortcutAdded { prefix, via } => write!(f, "Shortcut: {prefix} via {via}"),
             Self::ShortcutRemoved { prefix, reason } => write!(f, "Shortcut: {prefix} removed: {reason}"),

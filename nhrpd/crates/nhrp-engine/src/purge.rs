@@ -474,6 +474,7 @@ impl Engine {
             let Some(protocol) = cie.protocol.filter(|p| afi_of(*p) == afi) else {
                 return self.refuse(source, "purge request that does not say of which address");
             };
+            self.drop_waiting(interface, protocol, source);
             entitled &= self.purge_entry(interface, source, sender, cie, protocol, scan);
         }
         if !entitled {

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use nhrp_wire::{Cie, CieCode, ErrorCode, Exchange, Extension, ExtensionBody, Message, Packet, flags};
 
 use crate::Engine;
-use crate::cache::{Binding, CacheType, Origin};
+use crate::cache::{BindError, Binding, CacheType, Origin};
 use crate::engine::Pending;
 use crate::ids::{InterfaceId, ResolutionId};
 use crate::interface::afi_of;
@@ -261,9 +261,16 @@ impl Engine {
         let prefix = self.usable_prefix(target, prefix_length);
         self.stats.resolutions_answered += 1;
         // A gateway that we know better (it registered here, or is configured) stays as it is.
-        let bound =
-            self.bind(interface, gateway, binding).ok().or_else(|| self.find_cache(interface, gateway));
-        let Some(entry) = bound else { return };
+        let entry = match self.bind(interface, gateway, binding) {
+            Ok(entry) => entry,
+            Err(BindError::Unauthorised) => {
+                return self.shortcut_waits(interface, gateway, (prefix, target, holding));
+            }
+            Err(BindError::Precedence | BindError::Limit) => match self.find_cache(interface, gateway) {
+                Some(entry) => entry,
+                None => return,
+            },
+        };
         self.add_shortcut(prefix, target, entry, holding);
     }
 

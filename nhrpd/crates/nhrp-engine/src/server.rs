@@ -132,7 +132,8 @@ impl Engine {
             holding: Some(Duration::from_secs(u64::from(cie.holding_time))),
         };
         match self.bind(interface, protocol, binding) {
-            Ok(_) => CieCode::Success,
+            // The client is told so before anybody is asked, as FRR does: it has no other way to wait.
+            Ok(_) | Err(BindError::Unauthorised) => CieCode::Success,
             Err(BindError::Precedence) => CieCode::AdministrativelyProhibited,
             // RFC 2332 5.2.3. [rfc2332-5.2.3-overflow]
             Err(BindError::Limit) => CieCode::InsufficientResources,
@@ -142,6 +143,7 @@ impl Engine {
     /// RFC 2332 5.2.0.1: a holding time of 0 is over at once. FRR takes it for its own default; its clients never send
     /// it, and ours leave by purge. [rfc2332-5.2.0.1-holding-zero]
     fn unregister(&mut self, interface: InterfaceId, source: IpAddr, protocol: IpAddr) -> CieCode {
+        self.drop_waiting(interface, protocol, source);
         let Some(id) = self.find_cache(interface, protocol) else { return CieCode::Success };
         let Some(entry) = self.cache.get(id.key()) else { return CieCode::Success };
         if entry.kind != CacheType::Dynamic || entry.nbma != Some(source) {

@@ -107,6 +107,12 @@ pub struct Stats {
     pub limit_contests: u64,
     /// Purge requests that asked for no reply, because too many wait for one.
     pub limit_purges: u64,
+    /// Bindings that the event socket was asked about.
+    pub authorisations_asked: u64,
+    /// Of these, those that it refused, or did not answer in time.
+    pub authorisations_refused: u64,
+    /// Bindings refused because too many wait for the event socket.
+    pub limit_waiting: u64,
     /// Requesters that will not be told of a change, because too many are to be already.
     pub limit_told: u64,
     /// Packets dropped because others wait for IPsec with too many peers.

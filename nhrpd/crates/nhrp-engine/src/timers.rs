@@ -5,12 +5,15 @@
 
 use std::collections::BTreeSet;
 
-use crate::ids::{CacheId, ContestId, NhsId, PurgeId, RegistrationId, ResolutionId, ShortcutId};
+use crate::ids::{
+    AuthorisationId, CacheId, ContestId, NhsId, PurgeId, RegistrationId, ResolutionId, ShortcutId,
+};
 use crate::time::Instant;
 
 /// Who waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
+    Authorisation(AuthorisationId),
     Cache(CacheId),
     Contest(ContestId),
     Nhs(NhsId),

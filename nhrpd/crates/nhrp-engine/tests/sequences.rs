@@ -45,6 +45,15 @@ enum Step {
         which: usize,
         addresses: Result<Vec<IpAddr>, String>,
     },
+    /// Answers one of the last questions to the event socket, or none that was asked.
+    Decided {
+        which: usize,
+        accepted: bool,
+    },
+    /// The kernel has taken, or not, the policies that were asked for last.
+    Guarded {
+        taken: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -283,6 +292,12 @@ fn input() -> impl Strategy<Value = Input> {
             .prop_map(|(ifindex, from, to)| Input::Flow { ifindex, octets: flow(from, to) }),
         1 => ifindex().prop_map(|ifindex| Input::Multicast { ifindex, octets: hello() }),
         1 => clear.prop_map(Input::Clear),
+        1 => select(vec![true, true, false]).prop_map(|on| Input::Authorising { on }),
+        3 => (nbma(), nbma(), any::<bool>(), select(vec!["", "CN=a"])).prop_map(|(local, remote, up, who)| if up {
+            Input::Protected { local, remote, identity: who.to_owned() }
+        } else {
+            Input::Unprotected { local, remote }
+        }),
         1 => ifindex().prop_map(|ifindex| Input::LinkDeleted { ifindex }),
     ]
 }
@@ -320,6 +335,8 @@ fn step() -> impl Strategy<Value = Step> {
         8 => answer,
         4 => protocol().prop_map(Step::Indicate),
         1 => (0usize..2, addresses).prop_map(|(which, addresses)| Step::Resolved { which, addresses }),
+        2 => (0usize..3, any::<bool>()).prop_map(|(which, accepted)| Step::Decided { which, accepted }),
+        2 => select(vec![true, true, true, false]).prop_map(|taken| Step::Guarded { taken }),
         1 => select(vec![1u64, 900, 5_000, 700_000]).prop_map(Step::Wait),
         4 => Just(Step::Deadline),
     ]
@@ -372,6 +389,10 @@ struct Driver {
     /// Shortcuts and peers seen, so that the test knows that it tests something.
     seen: [usize; 2],
     asked: Vec<u64>,
+    /// Numbers of questions to the event socket.
+    events: Vec<u32>,
+    /// What the policies that were asked for last are about.
+    guard: Option<(String, Ipv4Addr)>,
     /// An interface index went away together with its neighbours, as in the kernel.
     known: Vec<u32>,
 }
@@ -386,6 +407,8 @@ impl Driver {
             sent: Vec::new(),
             seen: [0; 2],
             asked: Vec::new(),
+            events: Vec::new(),
+            guard: None,
             known: Vec::new(),
         };
         for input in beginning() {
@@ -438,6 +461,11 @@ impl Driver {
                     self.check_receivers(ifindex, &receivers);
                 }
                 Output::Resolve { token, .. } => self.asked.push(token),
+                Output::Authorise(question) => {
+                    assert!(question.event != 0 && !self.events.contains(&question.event), "{question:?}");
+                    self.events.push(question.event);
+                }
+                Output::Guard { name, local } => self.guard = local.map(|local| (name, local)),
                 _ => {}
             }
         }
@@ -546,6 +574,16 @@ impl Driver {
             Step::Resolved { which, addresses } => {
                 if let Some(token) = self.asked.iter().rev().nth(which).copied() {
                     self.input(Input::Resolved { token, addresses });
+                }
+            }
+            Step::Decided { which, accepted } => {
+                let event = self.events.iter().rev().nth(which).copied().unwrap_or(99);
+                self.input(Input::Authorised { event, accepted });
+            }
+            Step::Guarded { taken } => {
+                if let Some((name, local)) = self.guard.clone() {
+                    let failure = (!taken).then(|| "not supported".to_owned());
+                    self.input(Input::Guarded { name, local, failure });
                 }
             }
         }

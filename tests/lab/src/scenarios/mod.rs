@@ -8,6 +8,7 @@ mod best;
 mod bgp_rules_shortcuts;
 mod clear;
 mod encrypted;
+mod event_socket;
 mod expiry;
 mod first_direct_path;
 mod hostile_traffic;
@@ -196,6 +197,12 @@ pub(crate) const ALL: &[Scenario] = &[
             &[(Release::V8_4, "ours,hub=frr"), (Release::V10_3, "ours"), (Release::V10_7, "ours,s1=frr")],
         ),
         purge::run,
+    ),
+    picked(
+        "event_socket",
+        "the hub asks a program whether to use a binding, in FRR's words, and obeys",
+        Mixes::Picked(&[], &[(Release::V8_4, "frr"), (Release::V10_3, "ours")]),
+        event_socket::run,
     ),
     picked(
         "refusals",
