@@ -1,10 +1,12 @@
 //! What operators see beyond FRR's tables: the engine's standing of servers, bindings and shortcuts as rows for the
 //! renderer, counters, and which entries are cleared. Takes no decision.
 
+use std::net::IpAddr;
+
 use nhrp_config::Afi;
 use nhrp_engine::{
-    CacheType, CacheView, ClearTable, ClearWhat, Input, Instant, Origin, Refusal, Selection, ServerState,
-    ShortcutState,
+    CacheType, CacheView, ClearTable, ClearWhat, Input, Instant, Origin, Refusal, Selection, ServerStanding,
+    ServerState, ShortcutState,
 };
 use vtysh_plugin::render::{
     self, BindingOrigin, BindingState, CacheDetail, DirectPath, InterfaceDetail, NhsDetail, NhsState,
@@ -13,6 +15,7 @@ use vtysh_plugin::render::{
 use vtysh_plugin::{ClearTarget, DetailTable, Reply, Selected};
 
 use crate::daemon::Daemon;
+use crate::ipsec::Reasons;
 use crate::vty::cache_kind;
 
 /// Key for programs, words for people, and a number.
@@ -62,17 +65,18 @@ impl Daemon {
         match table {
             DetailTable::Cache => render::cache_detail(&self.cache_details(afi), json, release),
             DetailTable::Nhs => {
+                let ipsec = self.ipsec.reasons();
                 let rows: Vec<NhsDetail> = self
                     .engine
                     .server_standings(afi)
                     .into_iter()
                     .map(|s| NhsDetail {
+                        state: self.nhs_state(&s, &ipsec),
                         interface: s.interface,
                         fqdn: s.name,
                         nbma: s.nbma,
                         protocol: s.protocol,
                         priority: s.priority,
-                        state: self.nhs_state(s.state),
                     })
                     .collect();
                 render::nhs_detail(&rows, json, release)
@@ -91,11 +95,20 @@ impl Daemon {
         instant.since(self.now()).as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
     }
 
+    /// What is waited for, if packets to an NBMA address have to be protected first.
+    fn awaited(&self, interface: &str, nbma: Option<IpAddr>, ipsec: &Reasons) -> Option<String> {
+        let nbma = nbma?;
+        let local = self.engine.unprotected_from(interface, nbma)?;
+        Some(format!("waiting for IPsec with {nbma}: {}", ipsec.of(local, nbma)))
+    }
+
     fn cache_details(&self, afi: Afi) -> Vec<CacheDetail> {
         let interfaces = self.engine.interface_standings();
+        let ipsec = self.ipsec.reasons();
         let obstacle = |view: &CacheView| {
             let standing = interfaces.iter().find(|i| i.name == view.interface && i.afi == afi);
-            standing.and_then(|i| i.obstacle.clone())
+            let stopped = standing.and_then(|i| i.obstacle.clone());
+            stopped.or_else(|| self.awaited(&view.interface, view.nbma, &ipsec))
         };
         let row = |view: CacheView| CacheDetail {
             kind: cache_kind(view.kind),
@@ -124,8 +137,12 @@ impl Daemon {
         self.engine.cache_view(afi).map(row).collect()
     }
 
-    fn nhs_state(&self, state: ServerState) -> NhsState {
-        match state {
+    fn nhs_state(&self, standing: &ServerStanding, ipsec: &Reasons) -> NhsState {
+        let asks = matches!(standing.state, ServerState::Asking { .. } | ServerState::Refused { .. });
+        if asks && let Some(reason) = self.awaited(&standing.interface, standing.nbma, ipsec) {
+            return NhsState::AwaitsIpsec(reason);
+        }
+        match standing.state.clone() {
             ServerState::Stopped(obstacle) => NhsState::Stopped(obstacle),
             ServerState::NoAddress => NhsState::NoAddress,
             ServerState::LookingUp => NhsState::LookingUp,
@@ -186,11 +203,12 @@ impl Daemon {
                 peer.or_insert_with(|| empty(&binding.interface, nbma)).bindings.push(binding);
             }
         }
+        let ipsec = self.ipsec.reasons();
         for server in self.engine.server_standings(afi) {
             if let Some(nbma) = server.nbma {
                 let peer = rows.entry((server.interface.clone(), nbma));
                 peer.or_insert_with(|| empty(&server.interface, nbma)).server =
-                    Some(self.nhs_state(server.state));
+                    Some(self.nhs_state(&server, &ipsec));
             }
         }
         for shortcut in self.engine.shortcut_standings(afi) {

@@ -3,14 +3,14 @@
 //! The two know nothing of each other: policies stand before NHRP starts on a tunnel and stay when charon, or this
 //! process, is gone. They go when the configuration no longer asks for them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use nhrp_config::Config;
 use nhrp_engine::Input;
 use nhrp_kernel::guard::Guard;
-use nhrp_vici::{Charon, Event, Options, Pair, Status};
+use nhrp_vici::{Charon, Event, Mode, Options, Pair, Status};
 
 use crate::process::with_file_rights;
 
@@ -24,6 +24,21 @@ pub(crate) struct IpsecSide {
     guarded: BTreeMap<String, Ipv4Addr>,
     /// What an earlier life has left is still to be looked at.
     untidy: bool,
+}
+
+/// Why peers are not protected yet.
+#[derive(Debug)]
+pub(crate) struct Reasons {
+    /// The same for all of them.
+    charon: Option<String>,
+    peers: HashMap<Pair, String>,
+}
+
+impl Reasons {
+    pub(crate) fn of(&self, local: IpAddr, remote: IpAddr) -> &str {
+        let peer = || self.peers.get(&Pair { local, remote }).map(String::as_str);
+        self.charon.as_deref().or_else(peer).unwrap_or("the peer has not begun to negotiate")
+    }
 }
 
 impl IpsecSide {
@@ -112,6 +127,28 @@ impl IpsecSide {
 
     pub(crate) fn release(&mut self, local: IpAddr, remote: IpAddr, terminate: bool) {
         self.charon.release(Pair { local, remote }, terminate);
+    }
+
+    /// Why packets between two addresses are not protected yet, in words that follow "waiting for IPsec with".
+    pub(crate) fn reasons(&self) -> Reasons {
+        let Status { mode, peers, .. } = self.charon.status();
+        let charon = match mode {
+            Mode::Down(reason) => Some(format!("charon is not reached: {reason}")),
+            Mode::Probing => Some("charon is being asked what it can do".to_owned()),
+            Mode::Patched | Mode::Stock => None,
+        };
+        let peers = peers.into_iter().map(|peer| {
+            let reason = match (peer.last_error, peer.profile) {
+                (Some(error), _) if peer.failures > 1 => {
+                    format!("{error} ({} attempts in vain)", peer.failures)
+                }
+                (Some(error), _) => error,
+                (None, Some(_)) => "charon negotiates, and the peer has not answered yet".to_owned(),
+                (None, None) => "the peer has not begun to negotiate".to_owned(),
+            };
+            (peer.pair, reason)
+        });
+        Reasons { charon, peers: peers.collect() }
     }
 
     pub(crate) fn status(&self) -> Status {

@@ -205,6 +205,8 @@ pub enum NhsState {
     Unresolved(String),
     /// A server of better priority comes first.
     Standby,
+    /// Packets to it are not protected yet: with whom and why, in words.
+    AwaitsIpsec(String),
     /// No answer for so many seconds to so many requests.
     Asking {
         /// Seconds since the first request.
@@ -240,6 +242,7 @@ impl NhsState {
             Self::LookingUp => "lookingUp",
             Self::Unresolved(_) => "unresolved",
             Self::Standby => "standby",
+            Self::AwaitsIpsec(_) => "awaitsIpsec",
             Self::Asking { .. } => "registering",
             Self::Refused { .. } => "refused",
             Self::Registered { .. } => "registered",
@@ -257,6 +260,7 @@ impl NhsState {
             Self::LookingUp => "waiting: its name is being looked up".to_owned(),
             Self::Unresolved(error) => format!("waiting for its name: {error}"),
             Self::Standby => "standing by: a server of better priority comes first".to_owned(),
+            Self::AwaitsIpsec(reason) => reason.clone(),
             Self::Asking { since, requests } => format!(
                 "registering: no answer from {server} since {} ({})",
                 span(*since),

@@ -139,6 +139,13 @@ impl Engine {
             || interface.nbma.is_some_and(|local| self.protection.up.contains_key(&(local, nbma)))
     }
 
+    /// The own address from which packets to an NBMA address are to be protected, and are not yet.
+    #[must_use]
+    pub fn unprotected_from(&self, interface: &str, nbma: IpAddr) -> Option<IpAddr> {
+        let id = *self.by_name.get(interface)?;
+        self.protected_from(id).filter(|_| !self.may_send(id, nbma))
+    }
+
     /// Asks for an association, unless that was done. `eager`: the peer does not do so at the same time.
     pub(crate) fn ask_for_protection(&mut self, id: InterfaceId, nbma: IpAddr, eager: bool) {
         let Some(local) = self.protected_from(id) else { return };

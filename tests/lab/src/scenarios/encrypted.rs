@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use super::ask::ask;
 use super::{Lab, RESOLVE};
 use crate::capture::Capture;
 use crate::charon::{Charon, PROFILE};
@@ -26,8 +27,18 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
     let policies = net.dmvpn.node("s1")?.sh("ip xfrm policy")?;
     ensure!(policies.matches("action block").count() == 4, "policies of s1 without charon: {policies}");
 
+    let waits = format!("waiting for IPsec with {}: charon is not reached: ", nbma("hub")?);
+    let standing = net.asked("show ip nhrp nhs detail")?;
+    ensure!(standing.contains(&waits), "s1 does not say {waits}: {standing}");
+
     let answers = net.start_charons()?;
     net.dmvpn.wait_registered(REGISTER)?;
+    let standing = net.asked("show ip nhrp nhs detail")?;
+    ensure!(standing.contains("registered since") && !standing.contains("IPsec"), "s1 says {standing}");
+    let shown = net.asked("show nhrp ipsec")?;
+    let (own, hub) = (nbma("s1")?.to_string(), nbma("hub")?.to_string());
+    let up = |line: &str| line.starts_with(&own) && line.contains(&hub) && line.contains(" up ");
+    ensure!(shown.contains("Mode: stock") && shown.lines().any(up), "s1 says of IPsec: {shown}");
     lab.note(format!("registered {} after charon answered", took(answers)));
 
     // The hub redirects, the spokes find each other and have an SA of their own.
@@ -92,6 +103,13 @@ impl Encrypted {
             }
             Ok(last)
         })
+    }
+
+    /// What s1's nhrpd answers: the installed vtysh does not know these commands.
+    fn asked(&self, line: &str) -> Result<String> {
+        let (code, text) = ask(self.dmvpn.node("s1")?, "/run/frr/nhrpd.vty", line)?;
+        ensure!(code == 0, "{line} was answered with {code}: {text}");
+        Ok(text)
     }
 
     fn charon(&mut self, node: &str) -> Result<&mut Charon> {
