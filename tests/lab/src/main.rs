@@ -52,24 +52,28 @@ enum Verb {
         /// Part of a scenario's line, such as `shortcut`, `FRR 8.4` or `hub=ours`
         names: Vec<String>,
     },
-    /// Run what takes long: fuzz targets and simulated networks for a given time, then scenarios in every mix
+    /// Run what takes long: fuzz and simulation for a given time, then scenarios in every mix, and topotests
     Soak {
         /// Minutes for fuzz targets and simulation together
         #[arg(long, default_value_t = 10)]
         minutes: u64,
         /// Of decode, engine, roundtrip, vty, zapi, turmoil, and the scenarios that `test` runs in few mixes or in small
-        /// (`purge`, `hostile_traffic_whole` …); by default all
+        /// (`purge`, `hostile_traffic_whole` …), and topotest; by default all
         names: Vec<String>,
     },
     /// Run tests in FRR's own form (topotests): FRR's for NHRP with either nhrpd, then this project's
+    ///
+    /// FRR's own tests run with FRR's nhrpd first; this one must have the same counts of passed and skipped tests. This
+    /// project's run with this one. All of them in every release take long: --frr, --nhrpd and NAMES choose.
     Topotest {
         #[command(flatten)]
         options: Options,
-        /// An FRR source tree to take FRR's tests from, instead of Debian's source package; of one release, by default
-        /// that of its configure.ac
+        /// An FRR source tree to take FRR's tests and library from, instead of Debian's source package; of one release,
+        /// by default that of its configure.ac
         #[arg(long, value_name = "DIR")]
         frr_tree: Option<PathBuf>,
-        /// Part of a test folder's name, such as `nhrp_topo` or `redundancy`; by default all about NHRP
+        /// Part of the name of a folder of tests, such as `nhrp_topo` or `redundancy`; by default all that begin with
+        /// `nhrp_`
         names: Vec<String>,
     },
     /// The demo network left running, with a prompt on each node
@@ -149,10 +153,11 @@ struct Options {
     /// How to get a kernel with GRE; by default the running one if it can, else User-mode Linux
     #[arg(long, value_enum)]
     backend: Option<BackendName>,
-    /// FRR release: 8.4, 10.3 or 10.7 (default: 10.3; for `test` and `prepare` all)
+    /// FRR release: 8.4, 10.3 or 10.7 (default: 10.3; for `test`, `topotest` and `prepare` all)
     #[arg(long)]
     frr: Option<Release>,
-    /// Whose nhrpd runs: `ours`, `frr`, or by node: `hub=frr,s1=ours` (default: ours; for `test` all mixes)
+    /// Whose nhrpd runs: `ours`, `frr`, or by node: `hub=frr,s1=ours` (default: ours; for `test` all mixes). For
+    /// `topotest` one for all nodes (default: FRR's tests with either, this project's with ours)
     #[arg(long)]
     nhrpd: Option<Mix>,
 }

@@ -2,18 +2,21 @@
 //!
 //! Owns how the time is shared between the fuzz targets and the simulation, and by what targets are driven: libFuzzer
 //! where a nightly toolchain with cargo-fuzz is there, else the loop of the crate `fuzz`. The scenarios that `cargo lab
-//! test` runs in few mixes or in small come last, and take the time that they take.
+//! test` runs in few mixes or in small come last, and tests in FRR's form; they take the time that they take.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::{interrupt, verbs};
+use super::{interrupt, topotest, verbs};
 use crate::failure::{Context, Failure, Result, ensure};
 use crate::scenarios::{self, Mixes, Scenario};
 
 /// The simulation's networks by chance.
 const TURMOIL: &str = "turmoil";
+
+/// Tests in FRR's form.
+const TOPOTEST: &str = "topotest";
 
 /// Whether everything held.
 pub(crate) fn run(minutes: u64, names: &[String]) -> Result<bool> {
@@ -24,9 +27,10 @@ pub(crate) fn run(minutes: u64, names: &[String]) -> Result<bool> {
     let long = |scenario: &&Scenario| matches!(scenario.mixes, Mixes::Picked(..) | Mixes::Soak);
     let scenarios = scenarios::ALL.iter().filter(long).map(|scenario| scenario.name);
     let scenarios: Vec<String> = scenarios.filter(wanted).map(str::to_owned).collect();
-    if targets.is_empty() && !turmoil && scenarios.is_empty() {
+    let topotest = wanted(&TOPOTEST);
+    if targets.is_empty() && !turmoil && scenarios.is_empty() && !topotest {
         return Err(Failure::new(format!(
-            "no fuzz target, simulation or long scenario is named {}",
+            "no fuzz target, simulation, long scenario or form of tests is named {}",
             names.join(", ")
         )));
     }
@@ -58,6 +62,9 @@ pub(crate) fn run(minutes: u64, names: &[String]) -> Result<bool> {
     }
     if !scenarios.is_empty() {
         held &= verbs::test(None, None, None, &scenarios, true)?;
+    }
+    if topotest {
+        held &= topotest::run(None, &topotest::Wanted::default())?;
     }
     Ok(held)
 }

@@ -102,8 +102,9 @@ pub(crate) fn source(
     let (name, version) = package;
     let apt = Apt::new(partial, Kind::Source, suite, log)?;
     let exactly = format!("{name}={version}");
-    if apt.run(&["source", "--download-only", &exactly]).is_err() {
-        apt.run(&["source", "--download-only", name])?;
+    // The archive alone: a moving suite's lists may name a packaging that its pool has lost already.
+    if apt.run(&["source", "--download-only", "--tar-only", &exactly]).is_err() {
+        apt.run(&["source", "--download-only", "--tar-only", name])?;
         say(&format!("  note: the archive has no source of {name} {version} any more; taking {suite}'s"));
     }
     apt.done()?;
@@ -113,7 +114,8 @@ pub(crate) fn source(
     let mut tar = Command::new("tar");
     tar.arg("-xf").arg(&archive).arg("-C").arg(partial).arg(format!("--strip-components={strip}"));
     run_logged(tar.args(["--wildcards", "--no-same-owner"]).args(wanted), log)?;
-    for file in files(partial, |name| name.starts_with(&format!("{name}_")))? {
+    let downloaded = format!("{name}_");
+    for file in files(partial, |file| file.starts_with(&downloaded))? {
         fs::remove_file(&file).context(|| format!("removing {}", file.display()))?;
     }
     Ok(())

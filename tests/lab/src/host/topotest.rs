@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::boot::{BootDir, Console, boot, console_end};
+use super::boot::{BootDir, Console, boot};
 use super::build::{self, Nhrpd, Program, Tally};
 use super::cache::Cache;
 use super::probe::Machine;
@@ -28,7 +28,8 @@ const LIMIT: Duration = Duration::from_secs(900);
 /// What of FRR's tests/topotests is kept: its library and what is about NHRP.
 const KEPT: &[&str] = &["lib", "munet", "conftest.py", "pytest.ini", "nhrp_*"];
 
-/// What is asked for.
+/// What is asked for; by default everything.
+#[derive(Default)]
 pub(crate) struct Wanted {
     /// Only this release.
     pub(crate) release: Option<Release>,
@@ -177,39 +178,17 @@ impl Set {
                 }
             })
         });
-        let mut reason = match (booted, &directory) {
-            (Err(failure), _) => failure.to_string(),
-            (Ok(()), Some(dir)) => format!("the guest ended before it:\n{}", console_end(&dir.console_log())),
-            (Ok(()), None) => "it was not started".to_owned(),
-        };
-        for test in self.tests.iter().filter(|test| !results.contains_key(&test.id())) {
-            let outcome = Outcome::Failed(std::mem::replace(&mut reason, "for the same reason".to_owned()));
-            let report = Report { id: test.id(), outcome, seconds: 0.0, notes: Vec::new() };
-            print_result(&test.label(self.release), &report, &mut tally);
-        }
-        if tally.failed > 0
-            && let Some(dir) = directory
-            && !interrupt::interrupted()
-        {
-            println!("     logs: {}", dir.keep().display());
-        }
+        let missing = self.tests.iter().filter(|test| !results.contains_key(&test.id()));
+        let missing = missing.map(|test| (test.id(), test.label(self.release)));
+        verbs::conclude(&booted, directory, missing, &mut tally);
         tally
     }
 
     /// The result of a test, failed if it is another one than that of FRR's nhrpd.
     fn compared(&self, test: &Topotest, mut report: Report, results: &BTreeMap<String, Report>) -> Report {
         let frrs = Topotest { kind: Kind::Frr, ..test.clone() }.id();
-        if let Some(frrs) = results.get(&frrs)
-            && report.outcome == Outcome::Passed
-            && frrs.notes.first() != report.notes.first()
-        {
-            let counts = |report: &Report| report.notes.first().cloned().unwrap_or_default();
-            report.outcome = Outcome::Failed(format!(
-                "{} with FRR {}'s nhrpd, {} with this one",
-                counts(frrs),
-                self.release,
-                counts(&report)
-            ));
+        if let Some(difference) = results.get(&frrs).and_then(|frrs| difference(frrs, &report)) {
+            report.outcome = Outcome::Failed(format!("FRR {}: {difference}", self.release));
         }
         report
     }
@@ -247,6 +226,14 @@ impl Set {
         dir.add(&self.python, PYTHON)?;
         Ok(dir)
     }
+}
+
+/// How the counts of a test with this nhrpd differ from those with FRR's. Who failed has no more to prove.
+fn difference(frrs: &Report, ours: &Report) -> Option<String> {
+    let counts = |report: &Report| report.notes.first().cloned().unwrap_or_default();
+    let failed = [frrs, ours].into_iter().any(|report| matches!(report.outcome, Outcome::Failed(_)));
+    let [frrs, ours] = [frrs, ours].map(counts);
+    (!failed && frrs != ours).then(|| format!("{frrs} with FRR's nhrpd, {ours} with this one"))
 }
 
 /// The folders with tests in a folder.
@@ -321,6 +308,21 @@ mod tests {
         assert_eq!(version(text), Some("10.3.1"));
         assert_eq!(version("AC_INIT([frr],[8.4.4],[x])"), Some("8.4.4"));
         assert_eq!(version("AC_INIT([other], [1])"), None);
+    }
+
+    #[test]
+    fn other_counts_than_frrs_are_a_failure() {
+        let report = |outcome, counts: &str| {
+            let notes = vec![counts.to_owned(), "SKIPPED [1] for a reason".to_owned()];
+            Report { id: "nhrp_topo".to_owned(), outcome, seconds: 1.0, notes }
+        };
+        let frrs = report(Outcome::Passed, "3 passed, 1 skipped");
+        assert_eq!(difference(&frrs, &report(Outcome::Passed, "3 passed, 1 skipped")), None);
+        assert!(difference(&frrs, &report(Outcome::Passed, "2 passed, 2 skipped")).is_some());
+        assert!(difference(&frrs, &report(Outcome::Skipped("all".to_owned()), "4 skipped")).is_some());
+        let failed = report(Outcome::Failed("why".to_owned()), "2 passed, 1 failed");
+        assert_eq!(difference(&frrs, &failed), None, "that is said already");
+        assert_eq!(difference(&failed, &frrs), None, "it is not ours that failed");
     }
 
     #[test]

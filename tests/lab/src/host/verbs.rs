@@ -195,15 +195,27 @@ fn run_batch(cache: &Cache, machine: &Machine, programs: &[Program], batch: &Bat
             done.push(report.id);
         })
     })();
-    let mut reason = match (&result, &directory) {
+    let missing = batch.cases.iter().filter(|case| !done.contains(&case.id()));
+    let missing = missing.map(|case| (case.id(), case.label(batch.release)));
+    conclude(&result, directory, missing, &mut tally);
+    tally
+}
+
+/// After a boot: counts what it did not come to, id and label of each, as failed; keeps the evidence if anything failed.
+pub(super) fn conclude(
+    booted: &Result<()>,
+    directory: Option<BootDir>,
+    missing: impl IntoIterator<Item = (String, String)>,
+    tally: &mut Tally,
+) {
+    let mut reason = match (booted, &directory) {
         (Err(failure), _) => failure.to_string(),
         (Ok(()), Some(dir)) => format!("the guest ended before it:\n{}", console_end(&dir.console_log())),
         (Ok(()), None) => "it was not started".to_owned(),
     };
-    for case in batch.cases.iter().filter(|case| !done.contains(&case.id())) {
+    for (id, label) in missing {
         let outcome = Outcome::Failed(std::mem::replace(&mut reason, "for the same reason".to_owned()));
-        let report = Report { id: case.id(), outcome, seconds: 0.0, notes: Vec::new() };
-        print_result(&case.label(batch.release), &report, &mut tally);
+        print_result(&label, &Report { id, outcome, seconds: 0.0, notes: Vec::new() }, tally);
     }
     if tally.failed > 0
         && let Some(dir) = directory
@@ -211,7 +223,6 @@ fn run_batch(cache: &Cache, machine: &Machine, programs: &[Program], batch: &Bat
     {
         println!("     logs and captures: {}", dir.keep().display());
     }
-    tally
 }
 
 /// A line for a result, counted.
