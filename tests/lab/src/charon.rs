@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use crate::authority::Certified;
 use crate::failure::{Context, Result, ensure};
 use crate::net::{Node, Process, wait_until};
 
@@ -16,6 +17,9 @@ const SOCKET: &str = "/run/charon.vici";
 
 /// Longest time from start to an answering VICI socket.
 const START: Duration = Duration::from_secs(30);
+
+/// Longest time that a clean stop takes: peers are told, and a negotiation may be under way.
+const STOP: Duration = Duration::from_secs(40);
 
 /// Log to standard error; peers that are gone are noticed within seconds.
 const STRONGSWAN_CONF: &str = "\
@@ -42,19 +46,15 @@ const SWANCTL_CONF: &str = "\
 connections {
     include conf.d/*.conf
 }
-secrets {
-    ike-dmvpn {
-        secret = \"a secret of the lab\"
-    }
-}
+SECRETS
 defaults {
     version = 2
     dpd_delay = 5s
     local {
-        auth = psk
+        LOCAL
     }
     remote {
-        auth = psk
+        REMOTE
     }
 }
 ";
@@ -62,17 +62,47 @@ defaults {
 const CONNECTION: &str = "\
 dmvpn : defaults {
     proposals = aes128-sha256-modp2048
+    CONNECTION
     children {
         dmvpn {
             mode = transport
             esp_proposals = aes128-sha256
             local_ts = dynamic[gre]
             remote_ts = dynamic[gre]
-            # more here
+            CHILD
         }
     }
 }
 ";
+
+const MAIN_FILE: &str = "/etc/swanctl/swanctl.conf";
+const CONNECTION_FILE: &str = "/etc/swanctl/conf.d/dmvpn.conf";
+
+/// What a node proves itself with.
+#[derive(Clone, Debug)]
+pub(crate) enum Credentials {
+    /// A secret that all share.
+    Secret(&'static str),
+    /// A certificate of its own, and the authority's, as PEM.
+    Certificate(Certified, String),
+}
+
+/// What there is to choose about a profile.
+#[derive(Clone, Debug)]
+pub(crate) struct Profile {
+    /// More settings of the connection.
+    pub(crate) connection: &'static str,
+    /// More settings of its child.
+    pub(crate) child: &'static str,
+    /// What the node proves itself with.
+    pub(crate) credentials: Credentials,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self { connection: "", child: "", credentials: Credentials::Secret("a secret of the lab") }
+    }
+}
 
 /// charon on a node.
 #[derive(Debug)]
@@ -82,14 +112,66 @@ pub(crate) struct Charon {
 }
 
 impl Charon {
-    /// Writes the profile; nothing runs yet. More lines go into its child.
-    pub(crate) fn new(node: &Node, child: &str) -> Result<Self> {
-        node.write_file("/etc/swanctl/swanctl.conf", SWANCTL_CONF)?;
-        node.write_file("/etc/swanctl/conf.d/dmvpn.conf", &CONNECTION.replace("# more here", child))?;
+    /// Writes the profile; nothing runs yet.
+    pub(crate) fn new(node: &Node, profile: &Profile) -> Result<Self> {
         node.write_file("/run/strongswan.conf", STRONGSWAN_CONF)?;
+        let charon = Self { node: node.clone(), process: None };
+        charon.write(profile)?;
+        Ok(charon)
+    }
+
+    /// Writes another profile, which charon takes with [`load`](Self::load).
+    pub(crate) fn write(&self, profile: &Profile) -> Result<()> {
+        let (secrets, local, remote) = match &profile.credentials {
+            Credentials::Secret(secret) => (
+                format!("secrets {{\n    ike-dmvpn {{\n        secret = \"{secret}\"\n    }}\n}}"),
+                "auth = psk",
+                "auth = psk",
+            ),
+            Credentials::Certificate(own, authority) => {
+                for (path, text) in [
+                    ("x509/node.pem", &own.certificate),
+                    ("x509ca/lab.pem", authority),
+                    ("private/node.pem", &own.key),
+                ] {
+                    self.node.write_file(&format!("/etc/swanctl/{path}"), text)?;
+                }
+                (
+                    String::new(),
+                    "auth = pubkey\n        certs = node.pem",
+                    "auth = pubkey\n        cacerts = lab.pem",
+                )
+            }
+        };
+        let main =
+            SWANCTL_CONF.replace("SECRETS", &secrets).replace("LOCAL", local).replace("REMOTE", remote);
+        let connection = CONNECTION.replace("CONNECTION", profile.connection).replace("CHILD", profile.child);
+        self.node.write_file(MAIN_FILE, &main)?;
+        self.node.write_file(CONNECTION_FILE, &connection)?;
         // As the package has them: nhrpd is not root when it reads them.
-        node.sh("chmod 750 /etc/swanctl/conf.d; chmod 640 /etc/swanctl/swanctl.conf /etc/swanctl/conf.d/*")?;
-        Ok(Self { node: node.clone(), process: None })
+        self.node
+            .sh("chmod 750 /etc/swanctl/*/; chmod 640 /etc/swanctl/swanctl.conf /etc/swanctl/*/*")
+            .map(drop)
+    }
+
+    /// Has it read its files anew, as an operator does.
+    pub(crate) fn load(&self) -> Result<()> {
+        self.node.sh("swanctl --load-all --clear --noprompt").map(drop)
+    }
+
+    /// Asks or commands it with swanctl; gives what that prints.
+    pub(crate) fn swanctl(&self, arguments: &[&str]) -> Result<String> {
+        let command = [&["swanctl"], arguments].concat();
+        let output = self.node.run(&command)?;
+        ensure!(
+            output.status == 0,
+            "{command:?} on {} ended with {}: {}{}",
+            self.node.name(),
+            output.status,
+            output.stdout,
+            output.stderr
+        );
+        Ok(output.stdout)
     }
 
     /// Starts it and loads the profile. Returns when it answered first.
@@ -113,7 +195,7 @@ impl Charon {
         })?;
         let answers = Instant::now();
         self.process = Some(process);
-        self.node.sh("swanctl --load-all --noprompt")?;
+        self.load()?;
         Ok(answers)
     }
 
@@ -121,7 +203,7 @@ impl Charon {
     pub(crate) fn stop(&mut self, signal: Signal) -> Result<()> {
         let mut process =
             self.process.take().context(|| format!("no charon runs on {}", self.node.name()))?;
-        process.stop(signal, Duration::from_secs(15))
+        process.stop(signal, STOP)
     }
 
     /// Fails if it has ended by itself.

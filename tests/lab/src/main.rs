@@ -3,6 +3,7 @@
 //! The same program is the driver on the developer's machine ([`host`]) and the runner inside the kernel
 //! under test ([`guest`]). Scenarios ([`scenarios`]) are Rust code over nodes, captures and the judge.
 
+mod authority;
 mod bench;
 mod capture;
 mod charon;

@@ -235,7 +235,8 @@ pub struct Backend {
     answer_due: Option<Instant>,
     /// Peers by the names of the connections that were loaded for them.
     by_name: HashMap<String, Pair>,
-    templates: HashMap<String, Result<Rc<Template>, String>>,
+    /// Profiles that were read, and when.
+    templates: HashMap<String, (Instant, Result<Rc<Template>, String>)>,
     /// Profiles whose trap policies were asked for.
     traps: HashSet<String>,
     files: Box<dyn Files>,
@@ -373,7 +374,11 @@ impl Backend {
         self.mode == Mode::Patched
             || connection.starts_with(attempt::PREFIX)
             || self.traps.contains(connection)
-            || self.templates.values().flatten().any(|template| template.connection == connection)
+            || self
+                .templates
+                .values()
+                .filter_map(|(_, read)| read.as_ref().ok())
+                .any(|template| template.connection == connection)
     }
 
     /// The connection for commands was made.

@@ -45,11 +45,16 @@ impl Process {
         self.child.try_wait().ok().flatten().map(describe)
     }
 
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.child.id()).context(|| "process id".to_owned())?;
+        kill(Pid::from_raw(pid), signal).context(|| format!("{signal} to {}", self.name))
+    }
+
     /// Sends a signal and waits until the process has ended.
     pub(crate) fn stop(&mut self, signal: Signal, timeout: Duration) -> Result<()> {
         if self.ended().is_none() {
-            let pid = i32::try_from(self.child.id()).context(|| "process id".to_owned())?;
-            kill(Pid::from_raw(pid), signal).context(|| format!("{signal} to {}", self.name))?;
+            self.signal(signal)?;
         }
         let deadline = Instant::now() + timeout;
         while self.ended().is_none() {

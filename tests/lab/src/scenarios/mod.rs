@@ -130,6 +130,11 @@ const fn conduct(name: &'static str, about: &'static str, run: fn(&mut Lab) -> R
     Scenario { name, about, mixes: Mixes::Ours, limit: Duration::from_secs(240), run }
 }
 
+/// Ours on every node, for what takes longer than a run of all has.
+const fn long(name: &'static str, about: &'static str, run: fn(&mut Lab) -> Result<()>) -> Scenario {
+    Scenario { name, about, mixes: Mixes::Soak, limit: Duration::from_secs(600), run }
+}
+
 /// All scenarios, in the order in which they are run.
 pub(crate) const ALL: &[Scenario] = &[
     Scenario {
@@ -243,13 +248,31 @@ pub(crate) const ALL: &[Scenario] = &[
         Mixes::Picked(&["s1"], &[(Release::V10_3, "ours")]),
         priority::run,
     ),
-    Scenario {
-        name: "encrypted",
-        about: "`tunnel protection` with the distribution's strongSwan: shortcuts with SAs of their own, no GRE in clear",
-        mixes: Mixes::Soak,
-        limit: Duration::from_secs(240),
-        run: encrypted::run,
-    },
+    long(
+        "encrypted",
+        "`tunnel protection` with the distribution's strongSwan: shortcuts with SAs of their own, no GRE in clear",
+        encrypted::walk,
+    ),
+    long(
+        "encrypted_charon_ends",
+        "charon and nhrpd killed, stopped and back, on the hub and on a spoke: nothing in clear, and it heals",
+        encrypted::charon_ends,
+    ),
+    long(
+        "encrypted_one_sa",
+        "one SA terminated on either side comes back; those of a shortcut that is over are gone; no other is touched",
+        encrypted::one_sa,
+    ),
+    long(
+        "encrypted_rekey",
+        "rekeying every few seconds loses no more than IPsec does without NHRP, and nobody registers anew",
+        encrypted::rekey,
+    ),
+    long(
+        "encrypted_credentials",
+        "certificates; a wrong secret and expired certificates are told, cause no storm, and heal when mended",
+        encrypted::credentials,
+    ),
     Scenario {
         name: "preserved_next_hops",
         about: "phase 2: a next hop that BGP preserved is resolved when a packet waits for it, and the packet arrives",

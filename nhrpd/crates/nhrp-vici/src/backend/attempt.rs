@@ -16,6 +16,9 @@ pub(super) const PREFIX: &str = "nhrp:";
 /// How long the end with the higher address waits for the other one to begin.
 pub(super) const POLITENESS: Duration = Duration::from_millis(300);
 
+/// How long a profile is taken to be as it was read: the operator may change the file at any time.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// After the loss of an SA: whoever broke it may be about to make another.
 pub(super) const AFTER_LOSS: Duration = Duration::from_millis(500);
 
@@ -99,13 +102,15 @@ impl Backend {
         self.peers.get(&pair)?.wish.as_ref().map(|wish| wish.profile.clone())
     }
 
-    /// The profile's text, read once a connection and again after each failure.
+    /// The profile's text as it is now; read once for attempts that follow each other closely.
     pub(super) fn template(&mut self, profile: &str) -> Result<Rc<Template>, String> {
-        if let Some(known) = self.templates.get(profile) {
+        if let Some((read_at, known)) = self.templates.get(profile)
+            && self.now < *read_at + FRESH
+        {
             return known.clone();
         }
         let read = Template::load(self.files.as_ref(), &self.swanctl_conf, profile).map(Rc::new);
-        self.templates.insert(profile.to_owned(), read.clone());
+        self.templates.insert(profile.to_owned(), (self.now, read.clone()));
         read
     }
 
@@ -136,10 +141,10 @@ impl Backend {
         peer.failures = peer.failures.saturating_add(1);
         let first_of_its_kind = peer.last_error.as_deref() != Some(reason) || peer.failures == 1;
         peer.last_error = Some(reason.to_owned());
-        let (failures, profile) = (peer.failures, peer.wish.as_ref().map(|wish| wish.profile.clone()));
-        let Some(profile) = profile else { return };
-        // The operator may have mended the file meanwhile.
-        self.templates.remove(&profile);
+        let failures = peer.failures;
+        if peer.wish.is_none() {
+            return;
+        }
         if first_of_its_kind || failures.is_multiple_of(60) {
             let text = format!("no IPsec with {}: {reason}; trying again", pair.remote);
             self.notice(true, "attempt failed", text);
@@ -250,7 +255,7 @@ impl Backend {
                     "the trap policy of profile '{profile}' cannot be installed: {reason}; nothing is sent until it can"
                 );
                 self.notice(true, "no trap", text);
-                self.untrap(&profile);
+                self.untrap(&profile, &reason);
             }
             // What is to end has ended already, or is not there.
             (
@@ -263,14 +268,18 @@ impl Backend {
     }
 
     /// Those who rely on a trap that is not there try again later, from the beginning.
-    fn untrap(&mut self, profile: &str) {
+    fn untrap(&mut self, profile: &str, refusal: &str) {
         self.traps.remove(profile);
+        let reason = match self.template(profile) {
+            Ok(_) => format!("no trap policy: {refusal}"),
+            Err(reason) => format!("{reason}, and no trap policy is to be had: {refusal}"),
+        };
         let waiting = |peer: &Peer| {
             peer.phase == Phase::Trapped && peer.wish.as_ref().is_some_and(|wish| wish.profile == profile)
         };
         let pairs: Vec<Pair> = self.peers.iter().filter(|(_, p)| waiting(p)).map(|(pair, _)| *pair).collect();
         for pair in pairs {
-            self.attempt_failed(pair, "no template and no trap policy");
+            self.attempt_failed(pair, &reason);
         }
     }
 

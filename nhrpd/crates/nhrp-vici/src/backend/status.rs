@@ -43,7 +43,7 @@ impl Backend {
         let mut templates: Vec<_> = self
             .templates
             .iter()
-            .map(|(profile, found)| {
+            .map(|(profile, (_, found))| {
                 (profile.clone(), found.as_ref().map(|t| t.connection.clone()).map_err(Clone::clone))
             })
             .collect();
