@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """
 What topologies with NHRP have in common: a transport network, tunnels, the
-firewall's rules that nhrpd is fed by, and waiting for what NHRP knows.
+firewall's rules that nhrpd is fed by, and waiting for what NHRP knows, what
+zebra and the kernel made of it, and what gets through.
 
 Every member of a DMVPN is connected to the router `inet`, and has a LAN:
 
@@ -21,13 +22,49 @@ The Nth member has the NBMA address 192.0.2.(4N-2) and on its tunnel NAME-gre0
 10.255.255.N/32. Addresses and routes are in each member's frr.conf.
 """
 
+import configparser
 import functools
 import json
 import os
+import re
+import subprocess
+
+import pytest
 
 from lib import topotest
 from lib.topogen import TopoRouter, get_topogen
 from lib.topolog import logger
+
+# Linux's number of the protocol of NHRP's routes; older iproute2 has no name for it.
+PROTO_NHRP = 191
+
+
+def installed(program):
+    "Where a daemon, or what is beside the daemons, is installed."
+    ini = configparser.ConfigParser()
+    ini.read(os.path.join(os.path.dirname(os.path.realpath(__file__)), "../pytest.ini"))
+    return os.path.join(ini.get("topogen", "frrdir", fallback="/usr/lib/frr"), program)
+
+
+def _said(*command):
+    "What a program says, by whatever channel."
+    channels = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.run(command, check=False, **channels).stdout.decode()
+
+
+def _version(daemon):
+    "Version of an installed daemon, such as (8, 4, 4)."
+    said = _said(installed(daemon), "-v")
+    numbers = re.match(r"\S+ version (\d+)\.(\d+)(?:\.(\d+))?", said)
+    assert numbers, said
+    return tuple(int(number or 0) for number in numbers.groups())
+
+
+def needs_release(release, what):
+    "Skips the module where FRR is older, before anything is set up."
+    if _version("zebra") < release:
+        name = ".".join(str(number) for number in release)
+        pytest.skip("{} is there since release {}".format(what, name))
 
 
 def build_dmvpn(tgen, members):
@@ -86,14 +123,27 @@ def start(tgen, folder, members, hubs=1, multicast=False):
                 rule + "DROP",
             ]
         for command in commands:
-            output = tgen.gears[member].run(command.format(member, nbma(number)))
-            assert not output.strip(), "{}: {}: {}".format(member, command, output)
+            silently(tgen.gears[member], command.format(member, nbma(number)))
     for name, router in tgen.routers().items():
         router.load_frr_config(os.path.join(folder, name, "frr.conf"))
+        # Older releases look for `router` lines to find out who is to be started.
         if name in members:
-            # Older releases look for `router` lines to find out who is to be started.
             router.load_config(TopoRouter.RD_NHRP)
     tgen.start_router()
+
+
+def silently(router, command):
+    "Runs a command that says something only if it fails."
+    output = router.run(command)
+    assert not output.strip(), "{}: {}: {}".format(router.name, command, output)
+
+
+def configure(router, *lines):
+    "Types lines in configuration mode; none may be refused."
+    typed = " ".join("-c '{}'".format(line) for line in ("configure",) + lines)
+    output = router.run("vtysh " + typed)
+    refused = "%" in output.replace("% Configuration applied", "")
+    assert not refused, "{}: {}: {}".format(router.name, lines, output)
 
 
 def running():
@@ -113,20 +163,28 @@ def wait(what, condition, seconds=60):
     assert result is None, "{}: {}".format(what, result)
 
 
+def shown(router, command):
+    "What a `show … json` answers, an empty object if there is no answer yet."
+    try:
+        answer = json.loads(router.vtysh_cmd(command))
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
 def table(router, command):
     "The rows of a `show … json` with one table, none if there is no answer yet."
-    try:
-        shown = json.loads(router.vtysh_cmd(command))
-    except ValueError:
-        return []
-    return shown.get("table", []) if isinstance(shown, dict) else []
+    return shown(router, command).get("table", [])
+
+
+def _match(row, wanted):
+    return all(row.get(key) == value for key, value in wanted.items())
 
 
 def _rows(router, command, wanted, unwanted):
     rows = table(router, command)
-    match = lambda row, row_wanted: all(row.get(k) == v for k, v in row_wanted.items())
-    missing = [w for w in wanted if not any(match(row, w) for row in rows)]
-    surplus = [u for u in unwanted if any(match(row, u) for row in rows)]
+    missing = [w for w in wanted if not any(_match(row, w) for row in rows)]
+    surplus = [u for u in unwanted if any(_match(row, u) for row in rows)]
     if not missing and not surplus:
         return None
     return {"missing": missing, "surplus": surplus, "shown": rows}
@@ -141,28 +199,54 @@ def wait_rows(router, command, wanted, unwanted=(), seconds=60):
     wait("{}: {}".format(router.name, command), condition, seconds)
 
 
+def _known(router, number, there):
+    peer = overlay(number)
+    entry = {"protocol": "nhrp", "selected": True, "installed": True}
+    routes = shown(router, "show ip route {}/32 json".format(peer))
+    installed = any(_match(r, entry) for r in routes.get(peer + "/32", []))
+    neighbour = router.run("ip neigh show {} dev {}-gre0".format(peer, router.name))
+    kernels = router.run("ip route show {}/32 proto {}".format(peer, PROTO_NHRP))
+    if there:
+        right = (
+            installed
+            and "lladdr {} ".format(nbma(number)) in neighbour
+            and "dev {}-gre0".format(router.name) in kernels
+        )
+    else:
+        right = not installed and not kernels.strip()
+    return None if right else {"zebra": routes, "kernel": [kernels, neighbour]}
+
+
+def wait_known(router, number, there=True, seconds=60):
+    """
+    Waits until a member is a neighbour behind the tunnel to the kernel, and
+    zebra has NHRP's route to it; or until neither has a route to it.
+    """
+    condition = functools.partial(_known, router, number, there)
+    wait("{} to know {}: {}".format(router.name, overlay(number), there), condition, seconds)
+
+
 def wait_registered(tgen, clients, servers=("hub",), members=None, seconds=60):
-    "Waits until clients, given by name, and servers agree on who is registered."
+    """
+    Waits until clients, given by name, and servers agree on who is registered,
+    and zebra and the kernel of each know the other.
+    """
     members = members or list(tgen.routers())[1:]
-    number = lambda name: members.index(name) + 1
-    for server in servers:
+    places = [(server, clients, "dynamic") for server in servers]
+    places += [(client, servers, "nhs") for client in clients]
+    for name, others, kind in places:
+        numbers = [members.index(other) + 1 for other in others]
         rows = [
-            {"type": "dynamic", "protocol": overlay(n), "nbma": nbma(n)}
-            for n in map(number, clients)
+            {"type": kind, "protocol": overlay(n), "nbma": nbma(n)} for n in numbers
         ]
-        wait_rows(tgen.gears[server], "show ip nhrp cache json", rows, (), seconds)
-    for client in clients:
-        rows = [
-            {"type": "nhs", "protocol": overlay(n), "nbma": nbma(n)}
-            for n in map(number, servers)
-        ]
-        wait_rows(tgen.gears[client], "show ip nhrp cache json", rows, (), seconds)
+        router = tgen.gears[name]
+        wait_rows(router, "show ip nhrp cache json", rows, (), seconds)
+        for number in numbers:
+            wait_known(router, number, True, seconds)
 
 
 def _ping(router, source, target, ttl):
-    output = router.run(
-        "ping -c 1 -W 2 -t {} -I {} {}".format(ttl, source, target)
-    )
+    output = router.run("ping -c 1 -W 2 -t {} -I {} {}".format(ttl, source, target))
     return None if " 1 received" in output else output
 
 
@@ -170,6 +254,21 @@ def wait_ping(router, source, target, ttl=64, seconds=30):
     "Waits until an echo request is answered."
     condition = functools.partial(_ping, router, source, target, ttl)
     wait("{} to reach {} in {} hops".format(router.name, target, ttl), condition, seconds)
+
+
+def wait_via(router, own, other, member, seconds=60):
+    """
+    Waits until the kernel sends what goes from the LAN of `own` to that of
+    `other` to a member; to nobody by the tunnel if that is None.
+    """
+
+    def condition():
+        way = router.run("ip route get {} from {}".format(lan(other), lan(own)))
+        if member is None:
+            return way if "dev {}-gre0".format(router.name) in way else None
+        return None if "via {} ".format(overlay(member)) in way else way
+
+    wait("{} to send to {} via {}".format(router.name, lan(other), member), condition, seconds)
 
 
 def _shortcut(router, source, target, row):
@@ -183,22 +282,13 @@ def wait_direct(router, own, other, seconds=60):
     Lets traffic flow from the LAN of member number `own` to that of `other`
     until it takes the direct way.
     """
-    row = {"type": "dynamic", "prefix": "10.{}.0.0/24".format(other), "via": overlay(other)}
+    row = {
+        "type": "dynamic",
+        "prefix": "10.{}.0.0/24".format(other),
+        "via": overlay(other),
+    }
     condition = functools.partial(_shortcut, router, lan(own), lan(other), row)
     wait("{} to have a shortcut to {}".format(router.name, lan(other)), condition, seconds)
+    wait_via(router, own, other, other)
     # One hop: who answers is the next router.
     wait_ping(router, lan(own), lan(other), ttl=1)
-
-
-def kill_nhrpd(router):
-    "Ends nhrpd as a crash does."
-    router.run("kill -9 $(cat /var/run/frr/nhrpd.pid); rm -f /var/run/frr/nhrpd.vty")
-
-
-def start_nhrpd(router):
-    "Starts nhrpd again, with its part of the router's configuration."
-    router.startDaemons(["nhrpd"])
-    condition = lambda: None if router.run("ls /var/run/frr/nhrpd.vty").strip() else "no vty socket"
-    wait("{} to have nhrpd again".format(router.name), condition)
-    output = router.run("vtysh -d nhrpd -f /etc/frr/frr.conf")
-    logger.info("%s: vtysh -f: %s", router.name, output)
