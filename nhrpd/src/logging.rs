@@ -19,6 +19,8 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use vtysh_plugin::{LiveLog, LiveMessage, LogLevel, Logging, Monitoring, Release};
 
+use crate::process::with_file_rights;
+
 /// syslog's facility `daemon`.
 const FACILITY_DAEMON: u8 = 3;
 /// Messages of one kind within [`WINDOW`] before the rest is only counted.
@@ -86,9 +88,10 @@ impl Monitor {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log(Arc<Mutex<State>>);
 
-/// Opens, or says on standard error what is wrong with the path.
+/// Opens a file for appending, also one of root's: FRR's nhrpd makes the file of `--log` before it becomes another user,
+/// and would have this one go on in it.
 fn open(path: &str) -> std::io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o640).open(path)
+    with_file_rights(|| OpenOptions::new().append(true).create(true).mode(0o640).open(path))
 }
 
 fn open_file(path: &str, level: LogLevel) -> (OpenFile, Result<(), String>) {
@@ -103,8 +106,11 @@ impl Log {
     /// Makes this the log of the process. `targets` are the values of `--log`.
     pub(crate) fn install(targets: &[String], level: Option<&str>) -> Result<Self, String> {
         let level = match level {
-            None => LogLevel::Debugging,
-            Some(word) => parse_level(word).ok_or_else(|| format!("unknown log level '{word}'"))?,
+            // Without a target it is never looked at, in FRR neither.
+            Some(word) if !targets.is_empty() => {
+                parse_level(word).ok_or_else(|| format!("invalid log level \"{word}\""))?
+            }
+            _ => LogLevel::Debugging,
         };
         let log = Self::default();
         {
@@ -115,13 +121,18 @@ impl Log {
                     None if target == "syslog" => state.fixed_syslog = Some(level),
                     Some(("file", path)) => {
                         let (file, outcome) = open_file(path, level);
-                        outcome.map_err(|e| format!("cannot open log file {path}: {e}"))?;
+                        if let Err(error) = outcome {
+                            // As in FRR no reason not to run; SIGUSR1 tries again.
+                            eprintln!("nhrpd: Unable to set log file: {path}: {error}");
+                        }
                         state.fixed_file = Some(file);
                     }
-                    Some(("monitor", _)) => {}
+                    Some(("monitor", _)) => {
+                        eprintln!("nhrpd: --log {target} is not supported; 'terminal monitor' is");
+                    }
                     _ => {
                         return Err(format!(
-                            "invalid log target '{target}': use stdout, syslog or file:NAME"
+                            "invalid log target \"{target}\": use stdout, syslog or file:NAME"
                         ));
                     }
                 }

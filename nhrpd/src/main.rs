@@ -21,6 +21,8 @@ mod turns;
 mod vty;
 mod zebra;
 
+use std::net::{IpAddr, ToSocketAddrs};
+use std::path::Path;
 use std::process::ExitCode;
 
 use options::Options;
@@ -62,6 +64,7 @@ fn exit_code(code: i32) -> ExitCode {
 
 /// Everything from the first privilege to the last packet.
 fn run(options: &Options) -> Result<(), String> {
+    process::set_file_mode_mask();
     let readiness = process::Readiness::take().map_err(|e| e.to_string())?;
     let frr = release::SpokenFrr::detect(options.zebra_release.as_deref());
     let runtime =
@@ -69,8 +72,11 @@ fn run(options: &Options) -> Result<(), String> {
     let _inside = runtime.enter();
     // Raw and netlink sockets are opened as root; what follows is done as the user that runs on.
     let sockets = kernel::Sockets::open()?;
-    process::drop_privileges(&options.user, &options.group, &options.run_dir())?;
-    let _pid_file = process::PidFile::lock(&options.pid_path())?;
+    let (run_dir, pid_path) = (options.run_dir(), options.pid_path());
+    let of_pid_file = pid_path.parent().filter(|directory| *directory != Path::new(""));
+    let directories: Vec<&Path> = [run_dir.as_path()].into_iter().chain(of_pid_file).collect();
+    process::drop_privileges(&options.user, &options.group, &directories)?;
+    let _pid_file = process::PidFile::lock(&pid_path)?;
     let log = logging::Log::install(&options.log, options.log_level.as_deref())?;
     let vty_path = options.vty_path();
     let vty = vtysh_plugin::VtyServer::bind(&vty_path, process::vty_group())
@@ -98,7 +104,9 @@ fn listen_for_telnet(options: &Options) -> Option<TelnetServer> {
     if port == 0 {
         return None;
     }
-    match TelnetServer::bind(options.vty_addr, port) {
+    let bound =
+        addresses(options.vty_addr.as_deref()).and_then(|addresses| TelnetServer::bind(&addresses, port));
+    match bound {
         Ok(server) => Some(server),
         Err(error) => {
             tracing::error!(
@@ -108,4 +116,16 @@ fn listen_for_telnet(options: &Options) -> Option<TelnetServer> {
             None
         }
     }
+}
+
+/// The addresses of the telnet vty, all of the machine's if there are none: `-A` takes a name, too.
+fn addresses(name: Option<&str>) -> std::io::Result<Vec<IpAddr>> {
+    let Some(name) = name else { return Ok(Vec::new()) };
+    if let Ok(address) = name.parse() {
+        return Ok(vec![address]);
+    }
+    let found = (name, 0)
+        .to_socket_addrs()
+        .map_err(|error| std::io::Error::new(error.kind(), format!("{name}: {error}")))?;
+    Ok(found.map(|address| address.ip()).collect())
 }

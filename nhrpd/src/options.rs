@@ -1,6 +1,6 @@
 //! Command line: FRR's options, with unambiguous abbreviations as getopt_long accepts them, and this daemon's own.
 
-use std::net::IpAddr;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser};
@@ -13,6 +13,8 @@ use crate::paths;
     name = "nhrpd",
     disable_version_flag = true,
     infer_long_args = true,
+    // Scripts give `-d`, and `--daemon` may stand in an old /etc/frr/daemons as well.
+    args_override_self = true,
     about = "Next Hop Resolution Protocol routing engine for use with FRRouting.",
     override_usage = "nhrpd [OPTION...]"
 )]
@@ -38,9 +40,16 @@ pub(crate) struct Options {
     /// Set default VRF name
     #[arg(short = 'o', long, value_name = "NAME")]
     pub(crate) vrfdefaultname: Option<String>,
-    /// FRR starting in Graceful Restart mode (accepted)
-    #[arg(short = 'K', long = "graceful_restart", value_name = "SECONDS", num_args = 0..=1)]
-    pub(crate) graceful_restart: Option<Option<u32>>,
+    /// FRR starting in Graceful Restart mode (accepted: what NHRP has learned comes back by itself)
+    #[arg(
+        short = 'K',
+        long = "graceful_restart",
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = ""
+    )]
+    pub(crate) graceful_restart: Option<String>,
     /// Override vty socket path
     #[arg(long = "vty_socket", value_name = "DIR")]
     pub(crate) vty_socket: Option<PathBuf>,
@@ -58,12 +67,12 @@ pub(crate) struct Options {
     pub(crate) log_level: Option<String>,
     /// Limit number of fds supported (accepted: there is no such limit)
     #[arg(long = "limit-fds", value_name = "N")]
-    pub(crate) limit_fds: Option<u32>,
+    pub(crate) limit_fds: Option<String>,
     /// Use transaction-based CLI (accepted)
     #[arg(long)]
     pub(crate) tcli: bool,
-    /// Log every command
-    #[arg(long = "command-log-always", hide = true)]
+    /// Always log every command, cannot be turned off (accepted: commands are not logged)
+    #[arg(long = "command-log-always")]
     pub(crate) command_log_always: bool,
     /// Set configuration file name
     #[arg(short = 'f', long = "config_file", value_name = "FILE")]
@@ -88,7 +97,7 @@ pub(crate) struct Options {
     pub(crate) group: String,
     /// Set vty's bind address
     #[arg(short = 'A', long = "vty_addr", value_name = "ADDRESS")]
-    pub(crate) vty_addr: Option<IpAddr>,
+    pub(crate) vty_addr: Option<String>,
     /// Set vty's port number (0: no telnet vty)
     #[arg(short = 'P', long = "vty_port", value_name = "PORT")]
     pub(crate) vty_port: Option<u16>,
@@ -145,11 +154,31 @@ pub(crate) struct Options {
         help_heading = "Not in FRR's nhrpd"
     )]
     pub(crate) record_limit: u64,
+
+    /// Words that belong to no option.
+    #[arg(hide = true)]
+    pub(crate) words: Vec<String>,
+}
+
+/// Short options without a value, which may stand before another one in the same word.
+const FLAGS: &str = "vdwChKt";
+
+/// The arguments with `-K5` written as `-K=5`: getopt takes the value of an optional argument from the same word or not
+/// at all, and clap wants to see where it begins.
+fn normalised(arguments: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    arguments.map(|argument| {
+        let short = argument.to_str().and_then(|word| word.strip_prefix('-'));
+        let Some((flags, value)) = short.and_then(|word| word.split_once('K')) else { return argument };
+        if flags.chars().all(|flag| FLAGS.contains(flag)) && !value.is_empty() && !value.starts_with('=') {
+            return format!("-{flags}K={value}").into();
+        }
+        argument
+    })
 }
 
 /// Options that were understood, or the exit code after what was to be printed has been.
 pub(crate) fn parse() -> Result<Options, i32> {
-    let options = match Options::try_parse() {
+    let options = match Options::try_parse_from(normalised(std::env::args_os())) {
         Ok(options) => options,
         Err(error) if error.use_stderr() => {
             // FRR's words first: scripts look for them.
@@ -167,16 +196,28 @@ pub(crate) fn parse() -> Result<Options, i32> {
         return Err(0);
     }
     if !matches!(options.profile.as_str(), "traditional" | "datacenter") {
-        eprintln!("profile \"{}\" is not known; use traditional or datacenter", options.profile);
+        let known = "Available profiles are:\n * traditional\n   datacenter";
+        if options.profile == "help" {
+            println!("{known}");
+            return Err(0);
+        }
+        eprintln!(
+            "The \"{}\" configuration profile is not valid for this FRR version.\n{known}\n\nInvalid options.",
+            options.profile
+        );
         return Err(1);
     }
     if options.pathspace.as_deref().is_some_and(|n| n.is_empty() || n.contains(['/', '.'])) {
-        eprintln!("slashes or dots are not permitted in the --pathspace option.");
+        eprintln!("slashes or dots are not permitted in the --pathspace option.\n\nInvalid options.");
         return Err(1);
     }
     if options.terminal {
-        eprintln!("a terminal session on stdio (-t) is not supported; use vtysh");
+        eprintln!("a terminal session on stdio (-t) is not supported; use vtysh or nhrpctl");
         return Err(1);
+    }
+    for word in &options.words {
+        // FRR's daemons ignore it, too; a line in /etc/frr/daemons with such a word has always worked.
+        eprintln!("nhrpd: '{word}' belongs to no option and is ignored");
     }
     Ok(options)
 }
@@ -200,12 +241,9 @@ impl Options {
         self.spaced(paths::CONFIG)
     }
 
+    /// As in FRR, a directory that was named is taken as it is, whatever the path space.
     pub(crate) fn vty_path(&self) -> PathBuf {
-        self.vty_socket.as_ref().map_or_else(|| self.run_dir(), |dir| self.joined(dir)).join("nhrpd.vty")
-    }
-
-    fn joined(&self, dir: &std::path::Path) -> PathBuf {
-        self.pathspace.as_ref().map_or_else(|| dir.to_owned(), |name| dir.join(name))
+        self.vty_socket.clone().unwrap_or_else(|| self.run_dir()).join("nhrpd.vty")
     }
 
     pub(crate) fn pid_path(&self) -> PathBuf {
@@ -232,7 +270,7 @@ impl Options {
     /// zebra's vty socket: that of the instance whose API is used, which FRR makes beside it.
     pub(crate) fn zebra_vty_path(&self) -> PathBuf {
         match (&self.vty_socket, &self.socket) {
-            (Some(dir), None) => self.joined(dir).join("zebra.vty"),
+            (Some(dir), None) => dir.join("zebra.vty"),
             _ => self.zebra_path().with_file_name("zebra.vty"),
         }
     }
@@ -253,5 +291,93 @@ impl Options {
             return Some(self.extra_config_path()).filter(|path| path.exists());
         }
         Some(self.config_path())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// FRR's long options, of all releases together.
+    const LONG: [&str; 26] = [
+        "command-log-always",
+        "config_file",
+        "daemon",
+        "dryrun",
+        "graceful_restart",
+        "group",
+        "help",
+        "limit-fds",
+        "log",
+        "log-level",
+        "module",
+        "moduledir",
+        "pathspace",
+        "pid_file",
+        "profile",
+        "scriptdir",
+        "socket",
+        "tcli",
+        "terminal",
+        "user",
+        "version",
+        "vrfdefaultname",
+        "vrfwnetns",
+        "vty_addr",
+        "vty_port",
+        "vty_socket",
+    ];
+
+    fn parse(words: &[&str]) -> Options {
+        let all = ["nhrpd"].iter().chain(words).map(OsString::from);
+        Options::try_parse_from(normalised(all)).unwrap()
+    }
+
+    #[test]
+    fn an_abbreviation_that_is_clear_to_frr_means_the_same_here() {
+        let ours: Vec<String> = <Options as clap::CommandFactory>::command()
+            .get_arguments()
+            .filter_map(|argument| argument.get_long().map(str::to_owned))
+            .chain(["help".to_owned()])
+            .collect();
+        for name in LONG {
+            assert!(ours.iter().any(|own| own == name), "no --{name}");
+            for length in 1..name.len() {
+                let short = &name[..length];
+                let fits = |own: &&str| own.starts_with(short);
+                let clear = !LONG.contains(&short) && LONG.into_iter().filter(fits).count() == 1;
+                let here: Vec<&str> = ours.iter().map(String::as_str).filter(fits).collect();
+                assert!(!clear || here == [name], "--{short} is --{name} for FRR, here {here:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_scripts_and_old_files_give() {
+        let options =
+            parse(&["-d", "-F", "traditional", "-A", "127.0.0.1", "--daemon", "-A", "::1", "stray"]);
+        assert!(options.daemon);
+        assert_eq!(options.vty_addr.as_deref(), Some("::1"));
+        assert_eq!(options.words, ["stray"]);
+        let options = parse(&["-dN", "blue", "-P0", "--pid=/run/x.pid", "--conf", "/etc/x.conf"]);
+        assert_eq!(options.vty_port, Some(0));
+        assert_eq!(options.vty_path(), PathBuf::from("/var/run/frr/blue/nhrpd.vty"));
+        assert_eq!(options.pid_path(), PathBuf::from("/run/x.pid"));
+        let elsewhere = parse(&["-N", "blue", "--vty_socket", "/run/v"]);
+        assert_eq!(elsewhere.vty_path(), PathBuf::from("/run/v/nhrpd.vty"));
+        assert_eq!(options.config_path(), PathBuf::from("/etc/x.conf"));
+    }
+
+    #[test]
+    fn the_optional_time_of_a_graceful_restart_is_in_the_same_word() {
+        for words in [["-K5"].as_slice(), &["-dK5"], &["-wdK=5"], &["--graceful_restart=5"], &["--grace=5"]] {
+            assert_eq!(parse(words).graceful_restart.as_deref(), Some("5"), "{words:?}");
+        }
+        for words in [["-K"].as_slice(), &["-Kd"], &["--graceful"], &["-K", "5"], &["-d", "-K", "-w"]] {
+            assert!(parse(words).graceful_restart.is_some(), "{words:?}");
+        }
+        assert_eq!(parse(&["-K", "5"]).words, ["5"]);
+        // Not of an option that has a value of its own.
+        assert_eq!(parse(&["-uK5"]).user, "K5");
     }
 }

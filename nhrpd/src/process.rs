@@ -15,6 +15,7 @@ use std::process::{Command, Stdio};
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Group, Uid, User, dup2_stderr, dup2_stdin, dup2_stdout};
 
 use crate::paths;
@@ -121,9 +122,14 @@ pub(crate) fn vty_group() -> Option<u32> {
     Group::from_name(paths::VTY_GROUP).ok().flatten().map(|g| g.gid.as_raw())
 }
 
-/// Makes the run directory for `user` and becomes that user, keeping what NHRP needs: raw packets, the neighbour
-/// table, and (raised only where needed) files that belong to root. Does nothing when not started as root.
-pub(crate) fn drop_privileges(user: &str, group: &str, run_dir: &Path) -> Result<(), String> {
+/// Lets files be made that others may not read, whatever the caller's mask is; FRR's value.
+pub(crate) fn set_file_mode_mask() {
+    umask(Mode::from_bits_truncate(0o027));
+}
+
+/// Makes the directories that are not there for `user`, and becomes that user, keeping what NHRP needs: raw packets, the
+/// neighbour table, and (raised only where needed) files that belong to root. Does nothing when not started as root.
+pub(crate) fn drop_privileges(user: &str, group: &str, directories: &[&Path]) -> Result<(), String> {
     if !Uid::effective().is_root() {
         return Ok(());
     }
@@ -134,10 +140,12 @@ pub(crate) fn drop_privileges(user: &str, group: &str, run_dir: &Path) -> Result
         .map_err(|e| e.to_string())?
         .ok_or_else(|| format!("there is no group '{group}'; create it, or name another with -g"))?
         .gid;
-    if !run_dir.exists() {
-        std::fs::create_dir_all(run_dir)
-            .and_then(|()| chown(run_dir, Some(account.uid.as_raw()), Some(gid.as_raw())))
-            .map_err(|e| format!("cannot make {}: {e}", run_dir.display()))?;
+    for directory in directories.iter().filter(|directory| !directory.exists()) {
+        // For all to enter: vtysh's users have no other way to the socket.
+        std::fs::create_dir_all(directory)
+            .and_then(|()| std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755)))
+            .and_then(|()| chown(directory, Some(account.uid.as_raw()), Some(gid.as_raw())))
+            .map_err(|e| format!("cannot make {}: {e}", directory.display()))?;
     }
     let mut groups = vec![gid];
     groups.extend(vty_group().map(Gid::from_raw));

@@ -83,6 +83,42 @@ fn one_shot() {
 }
 
 #[test]
+fn words_for_the_completion_of_a_shell() {
+    let daemon = Daemon::start();
+    let words = |beginning: &str| {
+        let output = daemon.command().args(["--next-words", beginning]).output().unwrap();
+        let (code, text, problem) = told(&output);
+        assert_eq!((code, problem.as_str()), (Some(0), ""), "{beginning}");
+        text.split_whitespace().map(str::to_owned).collect::<Vec<String>>()
+    };
+    assert_eq!(words("show ip nhrp nhs "), ["detail", "json"]);
+    assert_eq!(words("sh ip nhrp sh"), ["shortcut"]);
+    assert_eq!(words("clear ip nhrp cache peer "), [""; 0], "an address is not to be guessed");
+    assert_eq!(words("bogus "), [""; 0]);
+    assert_eq!(words("show ?\u{3}exit\r"), [""; 0], "keys are no words");
+
+    // What bash makes of it.
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../nhrpd/debian/nhrpctl.bash");
+    let directory = daemon.directory.path().display().to_string();
+    let complete = |line: &[&str]| {
+        let quoted: Vec<String> = line.iter().map(|word| format!("'{word}'")).collect();
+        let bash = format!(
+            ". {script}; COMP_WORDS=(nhrpctl --vty_socket {directory} -N r1 {}); COMP_CWORD={}; _nhrpctl; \
+             echo \"${{COMPREPLY[*]}}\"",
+            quoted.join(" "),
+            line.len() + 4
+        );
+        let path = Path::new(env!("CARGO_BIN_EXE_nhrpctl")).parent().unwrap().display();
+        let path = format!("{path}:{}", std::env::var("PATH").unwrap());
+        let output = Command::new("bash").args(["-c", &bash]).env("PATH", path).output().unwrap();
+        told(&output).1.trim_end().to_owned()
+    };
+    assert_eq!(complete(&["show", "ip", "nhrp", "nhs", ""]), "detail json");
+    assert_eq!(complete(&["clear", "ipv6", "nhrp", "shortcut", "2001", ":", "db8", "::", "/64"]), "");
+    assert_eq!(complete(&["--ver"]), "--version");
+}
+
+#[test]
 fn commands_from_a_pipe() {
     let daemon = Daemon::start();
     let mut child =

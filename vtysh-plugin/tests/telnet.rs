@@ -32,7 +32,7 @@ struct Daemon {
 
 impl Daemon {
     fn start(settings: TerminalSettings) -> Self {
-        let server = TelnetServer::bind(Some(LOOPBACK), 0).unwrap();
+        let server = TelnetServer::bind(&[LOOPBACK], 0).unwrap();
         let address = server.addresses()[0];
         let (settings, follow) = watch::channel(settings);
         let (sender, mut requests) = mpsc::channel(4);

@@ -3,7 +3,7 @@
 //! Owns their names and form. Layout of the directory, `/lab` in the guest:
 //!
 //! ```text
-//! bin/lab  bin/nhrpd     this program and the daemon under test
+//! bin/lab  bin/nhrpd …   this program, the daemon under test, nhrpctl
 //! plan.json              what to do
 //! topotests/ python/     FRR's tests/topotests with this project's, and what they need
 //! out/results.jsonl      one line per finished case

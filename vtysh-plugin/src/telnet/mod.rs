@@ -92,13 +92,13 @@ pub struct TelnetServer {
 type Connected = Arc<Mutex<BTreeMap<u64, IpAddr>>>;
 
 impl TelnetServer {
-    /// Binds `port` on `address`, or on all addresses of both families. Needs a tokio runtime.
+    /// Binds `port` on these addresses, or if there are none on all of both families. Needs a tokio runtime.
     ///
     /// # Errors
     /// Those of the system calls, if no address can be bound.
-    pub fn bind(address: Option<IpAddr>, port: u16) -> io::Result<Self> {
+    pub fn bind(addresses: &[IpAddr], port: u16) -> io::Result<Self> {
         let all = [IpAddr::from([0u8; 4]), IpAddr::from([0u16; 8])];
-        let wanted = address.as_ref().map_or(all.as_slice(), std::slice::from_ref);
+        let wanted = if addresses.is_empty() { all.as_slice() } else { addresses };
         let mut listeners = Vec::new();
         let mut failure = None;
         for address in wanted {

@@ -55,17 +55,19 @@ pub(crate) enum Nhrpd {
     OfTests,
 }
 
-/// The programs that guests need: this one and, if they run it, nhrpd.
+/// The programs that guests need: this one and, if they run it, nhrpd with nhrpctl.
 pub(crate) fn programs(nhrpd: Nhrpd) -> Result<Vec<Program>> {
     let lab = std::env::current_exe().context(|| "finding this program".to_owned())?;
-    let path = lab.with_file_name("nhrpd");
-    let mut programs = vec![Program { name: "lab", path: lab }];
+    let mut programs = vec![Program { name: "lab", path: lab.clone() }];
     if nhrpd == Nhrpd::Build {
-        run_cargo(&["build", "--quiet", "--package", "nhrpd"])?;
+        run_cargo(&["build", "--quiet", "--package", "nhrpd", "--package", "vtysh-plugin", "--bins"])?;
     }
     if nhrpd != Nhrpd::None {
-        ensure!(path.is_file(), "cargo built no {}", path.display());
-        programs.push(Program { name: "nhrpd", path });
+        for name in ["nhrpd", "nhrpctl"] {
+            let path = lab.with_file_name(name);
+            ensure!(path.is_file(), "cargo built no {}", path.display());
+            programs.push(Program { name, path });
+        }
     }
     Ok(programs)
 }

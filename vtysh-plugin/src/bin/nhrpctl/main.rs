@@ -4,6 +4,7 @@
 //! daemon, so that client and daemon never differ about them.
 
 mod client;
+mod completion;
 mod terminal;
 
 use std::io::{BufRead, IsTerminal, Write};
@@ -21,7 +22,7 @@ const RUN: &str = "/var/run/frr";
 #[derive(Debug, Parser)]
 #[command(name = "nhrpctl", version, infer_long_args = true)]
 struct Options {
-    /// Path space of the daemon, as given to it
+    /// Path space of the daemon, as given to vtysh
     #[arg(short = 'N', long, value_name = "NAME")]
     pathspace: Option<String>,
     /// Directory of the daemon's vty socket
@@ -30,6 +31,9 @@ struct Options {
     /// Execute a command; several are executed one after the other, up to the first that is refused
     #[arg(short, long, value_name = "COMMAND", action = ArgAction::Append, conflicts_with = "words")]
     command: Vec<String>,
+    /// Print the words that may follow the beginning of a command, for a shell's completion
+    #[arg(long = "next-words", value_name = "BEGINNING", conflicts_with_all = ["command", "words"])]
+    next_words: Option<String>,
     /// The words of one command, such as: show ip nhrp cache detail
     #[arg(value_name = "WORD", trailing_var_arg = true)]
     words: Vec<String>,
@@ -57,6 +61,12 @@ fn run(options: &Options) -> Result<bool, String> {
         None => options.vty_socket.clone(),
     };
     let mut client = Client::connect(&directory.join("nhrpd.vty"))?;
+    if let Some(beginning) = &options.next_words {
+        let words = completion::next_words(client, beginning)?;
+        // Whoever reads this may have seen enough.
+        let _ = std::io::stdout().write_all(words.as_bytes());
+        return Ok(true);
+    }
     let commands =
         if options.words.is_empty() { options.command.clone() } else { vec![options.words.join(" ")] };
     if !commands.is_empty() {
