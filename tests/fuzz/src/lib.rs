@@ -7,9 +7,10 @@
 
 mod hammer;
 mod packets;
-#[path = "../../../nhrpd/crates/nhrp-engine/tests/sequences.rs"]
+#[path = "../../../nhrpd/crates/nhrp-engine/tests/sequences/sequence/mod.rs"]
 #[allow(
     dead_code,
+    unused_imports,
     unreachable_pub,
     clippy::cast_possible_truncation,
     reason = "a test of nhrp-engine, shared"

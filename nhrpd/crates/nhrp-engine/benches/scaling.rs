@@ -3,6 +3,9 @@
 //! Prints ratios to the time at 1,000 peers, beside those of a yardstick that does nothing but miss the processor's
 //! caches: a look-up in a map of as many addresses and one in a table of entries of the same size. With `--svg FILE` it
 //! draws them. Absolute times are of no use to anybody else and are not printed.
+//!
+//! What time cannot tell from the disturbance of a single run, instructions can. `--peers N` does everything at one size,
+//! for `valgrind --tool=callgrind --toggle-collect='*Machine::first_shortcut*'` and the like.
 
 mod support;
 
@@ -183,7 +186,16 @@ fn drawn(rows: &[(&str, Vec<f64>)]) -> Result<String, std::fmt::Error> {
     Ok(svg)
 }
 
+/// The word behind an option.
+fn option(name: &str) -> Option<String> {
+    std::env::args().skip_while(|a| a != name).nth(1)
+}
+
 fn main() {
+    if let Some(peers) = option("--peers").and_then(|n| n.parse().ok()) {
+        measure(peers);
+        return;
+    }
     let measured: Vec<_> = PEERS.iter().map(|peers| measure(*peers)).collect();
     let Some(first) = measured.first() else { return };
     let mut rows: Vec<(&str, Vec<f64>)> = Vec::new();
@@ -196,8 +208,7 @@ fn main() {
         let cells: Vec<String> = ratios.iter().map(|r| format!("{r:.1}")).collect();
         println!("| {name} | {} |", cells.join(" | "));
     }
-    let mut arguments = std::env::args().skip_while(|a| a != "--svg").skip(1);
-    if let Some(file) = arguments.next() {
+    if let Some(file) = option("--svg") {
         match drawn(&rows)
             .map_err(|e| e.to_string())
             .and_then(|svg| std::fs::write(&file, svg).map_err(|e| e.to_string()))

@@ -417,42 +417,6 @@ impl Engine {
         }
     }
 
-    /// `clear … nhrp cache`: everything learned goes, in both families, as in FRR.
-    pub(crate) fn clear_cache(&mut self) -> usize {
-        self.drop_all_waiting();
-        let ids: Vec<CacheId> = self
-            .cache
-            .iter()
-            .filter(|(_, e)| e.kind == CacheType::Dynamic)
-            .map(|(key, _)| CacheId::from_key(key))
-            .collect();
-        // First all are told, while it is still known where they are.
-        for id in &ids {
-            if let Some(protocol) = self.cache.get(id.key()).map(|e| e.protocol) {
-                self.purge_holders(host(protocol));
-            }
-        }
-        for id in &ids {
-            self.remove_cache(*id, "cleared");
-        }
-        ids.len()
-    }
-
-    /// What resolutions taught about a family, without what peers registered. FRR forgets both families.
-    pub(crate) fn clear_resolved(&mut self, afi: Afi) {
-        let ids: Vec<CacheId> = self
-            .cache
-            .iter()
-            .filter(|(_, e)| {
-                e.kind == CacheType::Dynamic && e.origin == Origin::Resolved && afi_of(e.protocol) == afi
-            })
-            .map(|(key, _)| CacheId::from_key(key))
-            .collect();
-        for id in ids {
-            self.remove_cache(id, "cleared");
-        }
-    }
-
     pub(crate) fn on_adopted(&mut self, ifindex: u32, protocol: IpAddr, nbma: IpAddr) {
         let Some(interface) = self.interface_by_index(ifindex) else { return };
         if self.find_cache(interface, protocol).is_some() {

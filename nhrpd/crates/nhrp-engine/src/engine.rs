@@ -17,7 +17,7 @@ use crate::forward::target_of;
 use crate::ids::{CacheId, ContestId, InterfaceId, PurgeId, RegistrationId, ResolutionId, ShortcutId};
 use crate::indication::ip_addresses;
 use crate::interface::{Interface, afi_of};
-use crate::io::{ClearWhat, Input, Output};
+use crate::io::{Input, Output};
 use crate::next_hop::NextHops;
 use crate::nhs::Nhs;
 use crate::notice::Notice;
@@ -254,19 +254,6 @@ impl Engine {
                 Timer::Underlay => self.on_underlay_timer(),
             }
         }
-    }
-
-    fn on_clear(&mut self, what: ClearWhat) {
-        let count = match what {
-            ClearWhat::Cache => self.clear_cache(),
-            ClearWhat::Shortcuts(afi) => {
-                let count = self.clear_shortcuts(afi);
-                self.clear_resolved(afi);
-                count
-            }
-            ClearWhat::Selected(table, afi, selection) => self.clear_selected(table, afi, &selection),
-        };
-        self.push(Output::Cleared { count });
     }
 
     /// A request id that nobody can guess, registered for its owner.

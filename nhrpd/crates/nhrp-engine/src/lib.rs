@@ -15,6 +15,7 @@
 mod audit;
 mod authorise;
 mod cache;
+mod clear;
 mod engine;
 mod errors;
 mod forward;

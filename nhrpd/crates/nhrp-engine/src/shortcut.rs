@@ -342,34 +342,4 @@ impl Engine {
             self.end_resolution(id);
         }
     }
-
-    /// `clear … nhrp shortcut`.
-    pub(crate) fn clear_shortcuts(&mut self, afi: Afi) -> usize {
-        // Questions under way go as well, as FRR's incomplete shortcuts do: an answer to one that was asked before
-        // would bring back what the operator has just cleared. The kernel's own questions are not the operator's.
-        let asked: Vec<ResolutionId> = self
-            .resolutions
-            .iter()
-            .filter(|(_, r)| r.asker.is_none() && afi_of(r.target) == afi)
-            .map(|(key, _)| ResolutionId::from_key(key))
-            .collect();
-        let shown = |id: &&ResolutionId| {
-            let resolution = self.resolutions.get(id.key());
-            resolution.is_some_and(|r| !r.refused && self.shortcut_index.lookup(r.target).is_none())
-        };
-        let incomplete = asked.iter().filter(shown).count();
-        for id in asked {
-            self.end_resolution(id);
-        }
-        let ids: Vec<ShortcutId> = self
-            .shortcuts
-            .iter()
-            .filter(|(_, s)| afi_of(s.prefix.addr()) == afi)
-            .map(|(key, _)| ShortcutId::from_key(key))
-            .collect();
-        for id in &ids {
-            self.remove_shortcut(*id, "cleared");
-        }
-        incomplete + ids.len()
-    }
 }

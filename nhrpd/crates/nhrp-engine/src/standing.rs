@@ -1,6 +1,5 @@
-//! How servers, shortcuts and interfaces stand, and why: what FRR's tables do not tell an operator. Also the clearing
-//! of some entries of a table. Owns no state; the words for a state are whoever's who prints it, but for those of the
-//! protocol's codes.
+//! How servers, shortcuts and interfaces stand, and why: what FRR's tables do not tell an operator. Owns no state; the
+//! words for a state are whoever's who prints it, but for those of the protocol's codes.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,11 +9,8 @@ use nhrp_config::{Afi, NhsProtocol};
 use nhrp_wire::{CieCode, ErrorCode};
 
 use crate::Engine;
-use crate::cache::CacheType;
 use crate::errors::{error_words, refusal_words};
-use crate::ids::{CacheId, InterfaceId, ResolutionId, ShortcutId};
 use crate::interface::{FAMILIES, Interface, afi_of};
-use crate::io::{ClearTable, Selection};
 use crate::prefix_table::host;
 use crate::registration::Registration;
 use crate::shortcut::Stage;
@@ -282,87 +278,6 @@ impl Engine {
         }
         rows.sort_by_key(|r| r.prefix);
         rows
-    }
-
-    /// Clears some learned entries; how many.
-    pub(crate) fn clear_selected(&mut self, table: ClearTable, afi: Afi, selection: &Selection) -> usize {
-        match table {
-            ClearTable::Cache => {
-                let ids = self.selected_peers(afi, selection);
-                // First all are told, while it is still known where they are.
-                for id in &ids {
-                    if let Some(protocol) = self.cache.get(id.key()).map(|e| e.protocol) {
-                        self.purge_holders(host(protocol));
-                    }
-                }
-                for id in &ids {
-                    self.remove_cache(*id, "cleared");
-                }
-                ids.len()
-            }
-            ClearTable::Shortcuts => self.clear_selected_shortcuts(afi, selection),
-        }
-    }
-
-    fn selected_peers(&self, afi: Afi, selection: &Selection) -> Vec<CacheId> {
-        let learned = self.cache.iter().filter(|(_, e)| e.kind == CacheType::Dynamic);
-        learned
-            .filter(|(_, e)| afi_of(e.protocol) == afi)
-            .filter(|(_, e)| match selection {
-                Selection::Prefix(prefix) => prefix.contains(&e.protocol),
-                Selection::Peer(address) => e.protocol == *address || e.nbma == Some(*address),
-                Selection::Interface(name) => self.is_named(e.interface, name),
-            })
-            .map(|(key, _)| CacheId::from_key(key))
-            .collect()
-    }
-
-    fn clear_selected_shortcuts(&mut self, afi: Afi, selection: &Selection) -> usize {
-        let shortcuts: Vec<ShortcutId> = self
-            .shortcuts
-            .iter()
-            .filter(|(_, s)| afi_of(s.prefix.addr()) == afi)
-            .filter(|(_, s)| {
-                let peer = s.gateway.and_then(|g| self.cache.get(g.key()));
-                match selection {
-                    Selection::Prefix(prefix) => prefix.contains(&s.prefix),
-                    Selection::Peer(address) => {
-                        peer.is_some_and(|e| e.protocol == *address || e.nbma == Some(*address))
-                    }
-                    Selection::Interface(name) => peer.is_some_and(|e| self.is_named(e.interface, name)),
-                }
-            })
-            .map(|(key, _)| ShortcutId::from_key(key))
-            .collect();
-        // An answer to a question that was asked before would bring back what is cleared now.
-        let cleared: Vec<IpNet> =
-            shortcuts.iter().filter_map(|id| self.shortcuts.get(id.key())).map(|s| s.prefix).collect();
-        let asked: Vec<ResolutionId> = self
-            .resolutions
-            .iter()
-            .filter(|(_, r)| r.asker.is_none() && afi_of(r.target) == afi)
-            .filter(|(_, r)| {
-                let selected = matches!(selection, Selection::Prefix(prefix) if prefix.contains(&r.target));
-                selected || cleared.iter().any(|prefix| prefix.contains(&r.target))
-            })
-            .map(|(key, _)| ResolutionId::from_key(key))
-            .collect();
-        let shown = |id: &&ResolutionId| {
-            let resolution = self.resolutions.get(id.key());
-            resolution.is_some_and(|r| !r.refused && self.shortcut_index.lookup(r.target).is_none())
-        };
-        let incomplete = asked.iter().filter(shown).count();
-        for id in asked {
-            self.end_resolution(id);
-        }
-        for id in &shortcuts {
-            self.remove_shortcut(*id, "cleared");
-        }
-        incomplete + shortcuts.len()
-    }
-
-    fn is_named(&self, interface: InterfaceId, name: &str) -> bool {
-        self.interfaces.get(interface.key()).is_some_and(|i| i.name == name)
     }
 }
 

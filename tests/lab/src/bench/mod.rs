@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use report::Summary;
 pub(crate) use run::run;
 
-/// Most spokes: each needs addresses for two parts of a run and a fifth of a third.
+/// Most spokes: each needs addresses for two loads of a turn.
 const MOST_PEERS: u32 = 50_000;
 
 /// What is measured.
@@ -83,20 +83,54 @@ impl Bench {
         subjects
     }
 
-    /// Every measurement in order: who, and in which run, counted from 1.
-    pub(crate) fn samples(&self) -> impl Iterator<Item = (Subject, u32)> {
+    /// Every measurement in order. All that is timed comes before the first system call is counted: to trace costs
+    /// time, and has hung an emulated kernel.
+    pub(crate) fn turns(&self) -> impl Iterator<Item = Turn> {
+        let runs = self.runs;
+        let parts = [Part::Timed, Part::Counted].into_iter();
+        let parts = parts.flat_map(move |part| (1..=runs).map(move |run| (part, run)));
         let subjects = self.subjects();
-        (1..=self.runs).flat_map(move |run| subjects.clone().into_iter().map(move |subject| (subject, run)))
+        parts.flat_map(move |(part, run)| {
+            subjects.clone().into_iter().map(move |subject| Turn { subject, part, run })
+        })
     }
 }
 
-/// What one subject did in one run.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Sample {
+/// What a measurement reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Part {
+    /// Everything but system calls.
+    Timed,
+    /// System calls and nothing else.
+    Counted,
+}
+
+/// One measurement of one subject, which starts from nothing.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Turn {
     /// Who.
     pub(crate) subject: Subject,
-    /// In which run, counted from 1.
+    /// What is read.
+    pub(crate) part: Part,
+    /// Which of the subject's turns of this part, counted from 1.
     pub(crate) run: u32,
+}
+
+impl fmt::Display for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.part {
+            Part::Timed => write!(f, "{}-{}", self.subject, self.run),
+            Part::Counted => write!(f, "{}-counted-{}", self.subject, self.run),
+        }
+    }
+}
+
+/// What one turn gave.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Sample {
+    /// Of which turn.
+    pub(crate) turn: Turn,
     /// Values by the names in [`FIGURES`]; what this kernel cannot tell is missing.
     pub(crate) figures: BTreeMap<String, f64>,
     /// Calls for each name of a system call, for people: of new registrations, of refreshes.

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
 
-use super::{Bench, FIGURES, Sample, Subject};
+use super::{Bench, FIGURES, Part, Sample, Subject};
 
 /// All samples of a benchmark.
 #[derive(Debug, Clone)]
@@ -40,9 +40,12 @@ impl<'a> Summary<'a> {
         Self { bench, samples }
     }
 
+    fn of(&self, subject: Subject) -> impl Iterator<Item = &Sample> {
+        self.samples.iter().filter(move |sample| sample.turn.subject == subject)
+    }
+
     fn spread(&self, subject: Subject, figure: &str) -> Option<Spread> {
-        let of_subject = self.samples.iter().filter(|sample| sample.subject == subject);
-        Spread::of(of_subject.filter_map(|sample| sample.figures.get(figure).copied()).collect())
+        Spread::of(self.of(subject).filter_map(|sample| sample.figures.get(figure).copied()).collect())
     }
 
     /// Whether each subject was measured at least once.
@@ -50,9 +53,9 @@ impl<'a> Summary<'a> {
         self.bench.subjects().into_iter().all(|subject| self.runs(subject) > 0)
     }
 
-    /// Runs of the subject that came to their end.
+    /// Timed runs of the subject that came to their end.
     fn runs(&self, subject: Subject) -> usize {
-        self.samples.iter().filter(|sample| sample.subject == subject).count()
+        self.of(subject).filter(|sample| sample.turn.part == Part::Timed).count()
     }
 
     /// `environment` is what else there is to say about the place of the measurement.
@@ -87,8 +90,8 @@ impl<'a> Summary<'a> {
     /// Medians of the calls by name.
     fn calls(&self, subject: Subject) -> [BTreeMap<&str, f64>; 2] {
         [0, 1].map(|part| {
-            let of_subject = self.samples.iter().filter(|sample| sample.subject == subject);
-            let all: Vec<_> = of_subject.filter_map(|sample| sample.calls.get(part)).collect();
+            let counted = self.of(subject).filter(|sample| sample.turn.part == Part::Counted);
+            let all: Vec<_> = counted.filter_map(|sample| sample.calls.get(part)).collect();
             let names: BTreeSet<&str> =
                 all.iter().flat_map(|calls| calls.keys().map(String::as_str)).collect();
             let median = |name: &str| {
@@ -150,6 +153,7 @@ fn short(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::Turn;
 
     #[test]
     fn the_median_of_an_even_number_lies_between() {
@@ -164,12 +168,16 @@ mod tests {
     fn every_promised_key_is_there_even_if_nothing_was_measured() {
         let bench = Bench { peers: 10, against: None, runs: 1, window: 1, rate: 1 };
         let sample = Sample {
-            subject: Subject::Ours,
-            run: 1,
+            turn: Turn { subject: Subject::Ours, part: Part::Timed, run: 1 },
             figures: BTreeMap::from([("first_per_s".to_owned(), 2.5)]),
+            calls: Default::default(),
+        };
+        let counted = Sample {
+            turn: Turn { part: Part::Counted, ..sample.turn },
+            figures: BTreeMap::new(),
             calls: [BTreeMap::from([("read".to_owned(), 1.0)]), BTreeMap::new()],
         };
-        let samples = [sample];
+        let samples = [sample, counted];
         let summary = Summary::new(&bench, &samples);
         assert!(!summary.says_something(), "nobody has measured the null responder");
         let document = summary.json(Value::Null);

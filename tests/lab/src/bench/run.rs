@@ -1,12 +1,13 @@
-//! One measurement: a subject, from nothing, through all parts of a run.
+//! One turn: a subject, from nothing, timed or counted.
 //!
-//! Owns the order of the parts and what is read around each.
+//! Owns the order of the loads and what is read around each. Timed:
 //!
 //! 1. All spokes register for the first time, closed loop; then their routes are awaited; then memory is read.
 //! 2. All refresh, several times, closed loop.
 //! 3. As many new spokes register at a fixed rate, open loop.
-//! 4. A fifth as many more register and refresh, closed loop, while the kernel counts system calls. Counting costs
-//!    time, which is why nothing else is measured meanwhile.
+//!
+//! Counted: a fifth as many register and refresh, closed loop, while the kernel counts system calls. Counting costs time,
+//! which is why nothing else is measured meanwhile.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::hub::Hub;
 use super::trace::Count;
-use super::{Bench, Sample, Subject, processor};
+use super::{Bench, Part, Sample, Subject, Turn, processor};
 use crate::crowd::load::{Outcome, uptime};
 use crate::failure::{Context, Result, ensure};
 use crate::release::Release;
@@ -29,18 +30,22 @@ const SLOWEST_PER_S: u64 = 100;
 /// Routes that a zebra writes at least, in a second.
 const SLOWEST_ROUTES_PER_S: u32 = 20;
 
-/// Measures one subject once. Logs go below `out`.
-pub(crate) fn run(out: &Path, release: Release, bench: &Bench, subject: Subject, run: u32) -> Result<Sample> {
+/// Takes one turn. Logs go below `out`.
+pub(crate) fn run(out: &Path, release: Release, bench: &Bench, turn: Turn) -> Result<Sample> {
     raise_limits()?;
-    let hub = Hub::start(out, release, subject)?;
+    let hub = Hub::start(out, release, turn.subject)?;
     let mut measurement = Measurement { hub, bench, figures: BTreeMap::new() };
-    let few = (bench.peers / 5).max(1);
-    measurement.hub.wait_answering(bench.peers * 2 + few)?;
-    measurement.first(subject)?;
-    measurement.refresh()?;
-    measurement.open_loop()?;
-    let calls = measurement.system_calls(few)?;
-    Ok(Sample { subject, run, figures: measurement.figures, calls })
+    measurement.hub.wait_answering(bench.peers * 2)?;
+    let mut calls = Default::default();
+    match turn.part {
+        Part::Timed => {
+            measurement.first(turn.subject)?;
+            measurement.refresh()?;
+            measurement.open_loop()?;
+        }
+        Part::Counted => calls = measurement.system_calls()?,
+    }
+    Ok(Sample { turn, figures: measurement.figures, calls })
 }
 
 /// Limits of the kernel that would hide what is measured. By default it holds 1,024 neighbours that it may collect,
@@ -159,16 +164,22 @@ impl Measurement<'_> {
         Ok(())
     }
 
-    /// Calls by name of new registrations and of refreshes, for each of them.
-    fn system_calls(&mut self, few: u32) -> Result<[BTreeMap<String, f64>; 2]> {
-        let mut calls = [BTreeMap::new(), BTreeMap::new()];
-        let first = self.bench.peers * 2;
+    /// Calls by name of new registrations and of refreshes, for each of them. Nothing where the kernel cannot count.
+    fn system_calls(&mut self) -> Result<[BTreeMap<String, f64>; 2]> {
+        let few = (self.bench.peers / 5).max(1);
+        let mut calls: [BTreeMap<String, f64>; 2] = Default::default();
+        // Once for both loads: to begin and to end rewrites the running kernel.
+        let Some(count) = Count::start()? else { return Ok(calls) };
+        let threads = processor::threads(self.hub.process()?)?;
+        let mut before = count.calls(&threads)?;
         for (calls, (name, rounds)) in calls.iter_mut().zip([("first", 1), ("refresh", 5)]) {
-            let Some(count) = Count::start()? else { break };
-            let threads = processor::threads(self.hub.process()?)?;
-            self.closed(&format!("counted-{name}"), few, first, rounds)?;
-            *calls = count.calls(&threads)?;
-            calls.values_mut().for_each(|calls| *calls /= f64::from(few * rounds));
+            self.closed(&format!("counted-{name}"), few, 0, rounds)?;
+            let after = count.calls(&threads)?;
+            for (call, number) in &after {
+                let number = number - before.get(call).copied().unwrap_or_default();
+                calls.insert(call.clone(), number / f64::from(few * rounds));
+            }
+            before = after;
             let clock = calls.get("clock_gettime").copied().unwrap_or_default();
             let all: f64 = calls.values().sum();
             self.set(&format!("syscalls_per_{name}"), all - clock);

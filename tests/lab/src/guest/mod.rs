@@ -41,11 +41,11 @@ pub(crate) fn run() -> Result<()> {
             }
         }
         Task::Bench(bench) => {
-            for (subject, run) in bench.samples() {
-                let id = format!("{subject}-{run}");
+            for turn in bench.turns() {
+                let id = turn.to_string();
                 let started = Instant::now();
                 let sample = case_dir(dir, &id)
-                    .and_then(|out| bench::run(&out, plan.release, bench, subject, run))
+                    .and_then(|out| bench::run(&out, plan.release, bench, turn))
                     .and_then(|sample| add_line(&dir.join(bench::SAMPLES), &sample));
                 let outcome = match sample {
                     Ok(()) => Outcome::Passed,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::boot::{BootDir, Console, boot};
+use super::boot::{BootDir, Console, boot, console_end};
 use super::build::{Nhrpd, programs, release_programs};
 use super::cache::Cache;
 use super::probe::Machine;
@@ -47,7 +47,7 @@ pub(crate) fn hub(backend: Option<Backend>, release: Release, bench: &Bench, man
     let dir = BootDir::new(&programs, &plan)?;
     // Some registrations and routes a second, and the start of everything.
     let limit = Duration::from_secs(120 + u64::from(bench.peers) / 10);
-    let limits: Vec<Duration> = bench.samples().map(|_| limit).collect();
+    let limits: Vec<Duration> = bench.turns().map(|_| limit).collect();
     let total = limits.len();
     let mut done = 0;
     let mut problem = None;
@@ -69,7 +69,11 @@ pub(crate) fn hub(backend: Option<Backend>, release: Release, bench: &Bench, man
         }
     });
     let samples = fs::read_to_string(dir.path().join(SAMPLES)).unwrap_or_default();
-    let problem = booted.err().map(|failure| failure.to_string()).or(problem);
+    let ended = (done < total).then(|| {
+        let end = console_end(&dir.console_log());
+        format!("the guest ended after {done} of {total} measurements; the end of its console:\n{end}")
+    });
+    let problem = booted.err().map(|failure| failure.to_string()).or(problem).or(ended);
     let samples: std::result::Result<Vec<Sample>, _> = samples.lines().map(serde_json::from_str).collect();
     let samples = samples.context(|| "reading the samples".to_owned())?;
     let summary = Summary::new(bench, &samples);
