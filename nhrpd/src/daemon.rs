@@ -26,7 +26,7 @@ use crate::options::Options;
 use crate::recorded::Recorded;
 use crate::release::SpokenFrr;
 use crate::resolver::{Answer, Resolver};
-use crate::turns::Turns;
+use crate::turns::{self, Turns};
 use crate::zebra::{self, Reaction, ZebraSide};
 
 /// Commands that wait for the loop; more wait in their sessions.
@@ -36,6 +36,10 @@ const EVENTS_IN_A_ROW: usize = 64;
 
 /// How often the kernel's neighbour table is compared with what it should be, besides after lost events.
 const COMPARE_EVERY: Duration = Duration::from_secs(300);
+
+/// How long a configuration file may take to be read before its lines count one by one: a vtysh that was stopped half-way
+/// must not keep what others configure from taking effect.
+const FILE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long after a new zebra's start things have settled. The other daemons try to reach it every 5 s at the longest;
 /// and it removes from the kernel what an earlier zebra has left, whereby routes announced too early may go as well.
@@ -52,6 +56,8 @@ pub(crate) struct Daemon {
     pub(crate) config_path: PathBuf,
     /// Files that are being read: the engine hears of the end of the last one only.
     pub(crate) files: usize,
+    /// When it hears of what has been read, although a file has no end yet.
+    pub(crate) apply_at: Option<tokio::time::Instant>,
     /// `--log` as FRR prints it into the configuration.
     pub(crate) command_line_log: Option<String>,
     config_to_read: Option<PathBuf>,
@@ -79,7 +85,7 @@ pub(crate) struct Daemon {
     /// Interfaces on which an earlier life may have left neighbours.
     to_adopt: Vec<u32>,
     compare_now: bool,
-    settle_at: Option<tokio::time::Instant>,
+    pub(crate) settle_at: Option<tokio::time::Instant>,
 }
 
 /// What woke the loop.
@@ -96,6 +102,7 @@ enum Woken {
     Deadline,
     Compare,
     Settle,
+    FileIsLate,
     ReopenLogs,
     Stop,
 }
@@ -152,6 +159,7 @@ impl Daemon {
             hostname,
             config_path: options.config_path(),
             files: 0,
+            apply_at: None,
             command_line_log,
             config_to_read: options.config_to_read(),
             terminals: watch::Sender::default(),
@@ -213,10 +221,9 @@ impl Daemon {
                 return;
             }
         };
-        self.files += 1;
+        self.file_begins();
         let errors = read_config(&text, self);
-        self.files -= 1;
-        self.configuration_changed();
+        self.file_ends();
         for error in errors {
             tracing::error!(
                 target: "nhrp::common",
@@ -239,12 +246,12 @@ impl Daemon {
         let mut compare = tokio::time::interval(COMPARE_EVERY);
         compare.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         compare.reset();
-        let mut began: Option<tokio::time::Instant> = None;
+        let mut last = tokio::time::Instant::now();
         loop {
             self.carry_out().await;
-            if let Some(began) = began {
-                self.turns.add(began.elapsed());
-            }
+            let began = turns::began(last);
+            last = tokio::time::Instant::now();
+            self.turns.add(last.saturating_duration_since(began));
             let deadline =
                 self.engine.next_deadline().map(|at| self.started + Duration::from_micros(at.as_micros()));
             // In no fixed order: a flood from one side must not keep the loop from another's.
@@ -263,9 +270,9 @@ impl Daemon {
                 news = self.events.next() => Woken::EventSocket(news),
                 _ = compare.tick() => Woken::Compare,
                 () = async { tokio::time::sleep_until(self.settle_at.unwrap_or(self.started)).await }, if self.settle_at.is_some() => Woken::Settle,
+                () = async { tokio::time::sleep_until(self.apply_at.unwrap_or(self.started)).await }, if self.apply_at.is_some() => Woken::FileIsLate,
                 _ = reopen.recv() => Woken::ReopenLogs,
             };
-            began = Some(tokio::time::Instant::now());
             match woken {
                 Woken::Stop => break,
                 Woken::Packets(received) => self.on_packets(received, &batch),
@@ -306,6 +313,16 @@ impl Daemon {
                         self.feed(input);
                     }
                     self.announce_routes();
+                }
+                Woken::FileIsLate => {
+                    tracing::warn!(
+                        target: "nhrp::common",
+                        "a configuration file has no end after {} s: from now on its lines count one by one; is a \
+                         'vtysh -f' or 'vtysh -b' stopped?",
+                        FILE_PATIENCE.as_secs()
+                    );
+                    self.apply_at = None;
+                    self.configuration_changed();
                 }
                 Woken::ReopenLogs => self.log.reopen(),
             }
@@ -568,9 +585,26 @@ impl Daemon {
         self.zebra.flush();
     }
 
+    /// A client begins to read a file.
+    pub(crate) fn file_begins(&mut self) {
+        if self.files == 0 {
+            self.apply_at = Some(tokio::time::Instant::now() + FILE_PATIENCE);
+        }
+        self.files += 1;
+    }
+
+    /// It is at its end, or gone.
+    pub(crate) fn file_ends(&mut self) {
+        self.files = self.files.saturating_sub(1);
+        if self.files == 0 {
+            self.apply_at = None;
+        }
+        self.configuration_changed();
+    }
+
     /// The configuration may have changed: engine, log and sockets follow, once for a whole file.
     pub(crate) fn configuration_changed(&mut self) {
-        if self.files > 0 || self.configuration.nhrp == self.applied {
+        if self.apply_at.is_some() || self.configuration.nhrp == self.applied {
             return;
         }
         let new = self.configuration.nhrp.clone();
@@ -620,22 +654,6 @@ impl Daemon {
 
     pub(crate) fn running_config(&self, reader: Reader) -> String {
         self.configuration.render(&self.frr, &self.hostname, self.command_line_log.as_deref(), reader)
-    }
-
-    pub(crate) fn log_summary(&self) -> String {
-        let logging = &self.configuration.library.logging;
-        let level = |l: Option<vtysh_plugin::LogLevel>| {
-            l.map_or("disabled".to_owned(), |l| format!("level {}", l.word()))
-        };
-        let file = match &logging.file {
-            Some((path, l)) => format!("level {}, filename {path}", l.word()),
-            None => "disabled".to_owned(),
-        };
-        format!(
-            "Logging configuration for nhrpd:\nSyslog logging: {}\nStdout logging: {}\nFile logging: {file}\n",
-            level(logging.syslog),
-            level(logging.stdout)
-        )
     }
 
     /// Candidates for vtysh's completion.

@@ -246,6 +246,7 @@ impl Daemon {
     /// `clear … nhrp counters`: the statistics begin anew; `show memory` goes on counting.
     pub(crate) fn clear_counters(&mut self) -> Reply {
         self.counters_cleared = Cleared { at: self.now(), counters: self.counters() };
+        self.turns.forget_longest();
         Reply::ok()
     }
 

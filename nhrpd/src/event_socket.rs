@@ -197,6 +197,8 @@ async fn converse(
                             news.send(News::Answer { event, accepted }).await.ok()?;
                         }
                     }
+                    // Whatever it sends, and however much: it is somebody else's turn.
+                    tokio::task::yield_now().await;
                 }
                 Err(error) => return Some(error),
             },

@@ -158,7 +158,7 @@ impl Log {
         let mut state = self.lock();
         state.stdout = logging.stdout;
         state.syslog = logging.syslog;
-        state.record_priority = logging.record_priority;
+        state.record_priority = logging.record_priority || logging.record_severity;
         let mut outcome = Ok(());
         match &logging.file {
             None => state.file = None,

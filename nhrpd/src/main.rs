@@ -31,6 +31,10 @@ use vtysh_plugin::TelnetServer;
 /// FRR's for nhrpd.
 const DEFAULT_VTY_PORT: u16 = 2610;
 
+/// Sessions of the vty that have their turn, one request each, before the network has: hundreds of clients at once must
+/// not hold up a registration.
+const SESSIONS_IN_A_ROW: u32 = 16;
+
 fn main() -> ExitCode {
     let options = match options::parse() {
         Ok(options) => options,
@@ -67,8 +71,12 @@ fn run(options: &Options) -> Result<(), String> {
     process::set_file_mode_mask();
     let readiness = process::Readiness::take().map_err(|e| e.to_string())?;
     let frr = release::SpokenFrr::detect(options.zebra_release.as_deref());
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_unpark(turns::thread_woke)
+        .event_interval(SESSIONS_IN_A_ROW)
+        .build()
+        .map_err(|e| e.to_string())?;
     let _inside = runtime.enter();
     // Raw and netlink sockets are opened as root; what follows is done as the user that runs on.
     let sockets = kernel::Sockets::open()?;

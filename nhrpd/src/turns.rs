@@ -1,8 +1,26 @@
 //! How long the turns of the event loop take: while one lasts, nothing else is served.
 //!
-//! Owns a histogram. Never looks at the clock: whoever turns the loop does.
+//! Owns a histogram, and when the thread last woke: sessions of the vty run on the same thread, so a turn begins there
+//! and what they took is part of it.
 
+use std::cell::Cell;
 use std::time::Duration;
+
+use tokio::time::Instant;
+
+thread_local! {
+    static WOKE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// To be called whenever the thread has waited and has something to do.
+pub(crate) fn thread_woke() {
+    WOKE.set(Some(Instant::now()));
+}
+
+/// When the turn began that comes after one that ended at `last`: then, or when the thread woke since.
+pub(crate) fn began(last: Instant) -> Instant {
+    WOKE.get().map_or(last, |woke| woke.max(last))
+}
 
 /// Upper ends of all classes but the last, in milliseconds.
 pub(crate) const CLASSES: [u64; 7] = [1, 2, 5, 10, 20, 50, 100];
@@ -14,6 +32,8 @@ pub(crate) struct Turns {
     /// than all.
     counts: [u64; CLASSES.len() + 1],
     longest: Duration,
+    /// Of those since [`forget_longest`](Self::forget_longest).
+    recently: Duration,
 }
 
 impl Turns {
@@ -24,6 +44,7 @@ impl Turns {
             *count += 1;
         }
         self.longest = self.longest.max(took);
+        self.recently = self.recently.max(took);
     }
 
     /// All that there were.
@@ -41,6 +62,16 @@ impl Turns {
     pub(crate) fn longest(&self) -> Duration {
         self.longest
     }
+
+    /// The longest one since the operator cleared counters.
+    pub(crate) fn longest_recently(&self) -> Duration {
+        self.recently
+    }
+
+    /// The operator clears counters; the histogram stays, since it is of the whole life.
+    pub(crate) fn forget_longest(&mut self) {
+        self.recently = Duration::ZERO;
+    }
 }
 
 #[cfg(test)]
@@ -56,5 +87,33 @@ mod tests {
         assert_eq!(turns.total(), 6);
         assert_eq!([1, 10, 50, 100].map(|ms| turns.at_least(ms)), [4, 3, 2, 1]);
         assert_eq!(turns.longest(), Duration::from_secs(3));
+        turns.forget_longest();
+        turns.add(Duration::from_millis(7));
+        assert_eq!(
+            (turns.longest_recently(), turns.longest()),
+            (Duration::from_millis(7), Duration::from_secs(3))
+        );
+    }
+
+    #[test]
+    fn what_a_session_does_before_the_loop_is_asked_belongs_to_the_turn() {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().on_thread_unpark(thread_woke).build();
+        let took = runtime.unwrap().block_on(async {
+            let (send, mut asked) = tokio::sync::mpsc::channel(1);
+            let last = Instant::now();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                std::thread::sleep(Duration::from_millis(60));
+                send.send(()).await.unwrap();
+            });
+            asked.recv().await.unwrap();
+            (began(last).elapsed(), last.elapsed())
+        });
+        // Not the time in which there was nothing to do.
+        assert!(
+            took.0 >= Duration::from_millis(60) && took.1 >= took.0 + Duration::from_millis(10),
+            "{took:?}"
+        );
     }
 }

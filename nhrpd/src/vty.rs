@@ -1,15 +1,17 @@
 //! What vtysh asks, answered from the engine's state and the configuration.
 
 use std::path::Path;
+use std::time::Duration;
 
 use nhrp_config::Afi;
 use nhrp_engine::{CacheType, CacheView, ClearWhat, Input};
 use nhrp_vici::Mode;
+use nix::sys::resource::{Resource, getrlimit};
 use vtysh_plugin::render::{
     self, CacheKind, CacheRow, DmvpnRow, IpsecRow, IpsecView, NhsRow, OpenNhrpRow, ShortcutRow,
 };
 use vtysh_plugin::{
-    ClearTarget, Command, Handler, LibraryEdit, Monitoring, NhrpTable, Reply, Show, WriteTarget,
+    ClearTarget, Command, Handler, LibraryEdit, LogLevel, Monitoring, NhrpTable, Reply, Show, WriteTarget,
 };
 
 use crate::configuration::{self, Reader};
@@ -52,6 +54,12 @@ fn opennhrp_row(view: &CacheView) -> OpenNhrpRow {
     }
 }
 
+/// `--log` and `--log-level`, of their line in the configuration.
+fn command_line_target(line: &str) -> Option<(String, LogLevel)> {
+    let (target, level) = line.strip_prefix("log ")?.rsplit_once(' ')?;
+    Some((target.replacen("file ", "file:", 1), LogLevel::from_word(level)?))
+}
+
 impl Daemon {
     fn show(&mut self, show: &Show) -> Reply {
         let release = self.frr.release;
@@ -82,43 +90,52 @@ impl Daemon {
                 )),
             },
             Show::Debugging => render::debugging(self.configuration.nhrp.debug),
-            Show::Memory { .. } => Reply::text(self.sizes_and_counters()),
-            Show::Modules => {
-                Reply::text("Module information for NHRP:\n  none loaded: nhrpd is one program\n")
-            }
+            Show::Memory { json } => Reply::text(self.sizes_and_counters(*json)),
+            Show::Modules => Reply::text(render::modules(env!("CARGO_PKG_VERSION"), std::process::id())),
             Show::Version => Reply::text(format!(
                 "nhrpd {} ({}), with the texts of FRR {}.\n",
                 env!("CARGO_PKG_VERSION"),
                 self.hostname,
                 self.frr.version
             )),
-            Show::Logging => Reply::text(self.log_summary()),
+            Show::Logging => {
+                let command_line = self.command_line_log.as_deref().and_then(command_line_target);
+                let command_line = command_line.as_ref().map(|(target, level)| (target.as_str(), *level));
+                Reply::text(render::logging(&self.configuration.library.logging, command_line, release))
+            }
+            Show::LoggingFilterText => Reply::text(self.configuration.library.logging.filter_lines()),
+            Show::WorkQueues => Reply::text(render::work_queues()),
+            Show::Hashtables => Reply::text(render::hash_tables()),
+            Show::EventCpu => Reply::text(render::event_cpu(release)),
+            Show::EventPoll => {
+                let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+                let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+                Reply::text(render::event_poll(release, open, limit))
+            }
+            Show::EventTimers => Reply::text(render::event_timers(&self.timers())),
+            Show::Rcu { json } => Reply::text(render::rcu(*json, release)),
             Show::AccessLists { family, name, .. } => {
                 Reply::text(self.configuration.library.show_access_lists(*family, name.as_deref()))
             }
-            Show::Hashtables
-            | Show::LoggingFilterText
-            | Show::WorkQueues
-            | Show::EventLoop
-            | Show::Errors
-            | Show::Rcu
-            | Show::Yang
-            | Show::Who
-            | Show::History => Reply::ok(),
+            // Which there are none of here, or which are the session's.
+            Show::Errors | Show::Yang | Show::Who | Show::History => Reply::ok(),
         }
     }
 
     /// What is held, and what happened since the start: for `show memory`, which vtysh asks of every daemon.
-    fn sizes_and_counters(&self) -> String {
-        let [cache, shortcuts, resolutions, routes, timers] = self.engine.sizes();
+    fn sizes_and_counters(&self, json: bool) -> String {
+        let sizes = self.engine.sizes().map(|size| u64::try_from(size).unwrap_or(u64::MAX));
+        let [cache, shortcuts, resolutions, routes, timers] = sizes;
+        let sizes = [
+            ("NHRP cache entry", cache),
+            ("NHRP shortcut", shortcuts),
+            ("NHRP resolution under way", resolutions),
+            ("NHRP route", routes),
+            ("NHRP timer", timers),
+        ];
         let stats = self.engine.stats();
         let (kernel, multicast) = (&self.kernel, self.multicast.counters());
-        let mut text = format!(
-            "--- nhrpd ---\nNHRP cache entry              : {cache}\nNHRP shortcut                 : {shortcuts}\n\
-             NHRP resolution under way     : {resolutions}\nNHRP route                    : {routes}\n\
-             NHRP timer                    : {timers}\n--- nhrpd since its start ---\n"
-        );
-        for (what, count) in [
+        let counters = [
             ("packets received", stats.packets_received.iter().sum()),
             ("packets sent", stats.packets_sent.iter().sum()),
             ("packets malformed", stats.packets_malformed),
@@ -159,10 +176,36 @@ impl Daemon {
                 "longest turn, microseconds",
                 u64::try_from(self.turns.longest().as_micros()).unwrap_or(u64::MAX),
             ),
-        ] {
-            text.push_str(&format!("{what:30}: {count}\n"));
+            (
+                "longest since counters cleared",
+                u64::try_from(self.turns.longest_recently().as_micros()).unwrap_or(u64::MAX),
+            ),
+        ];
+        let groups: [render::MemoryGroup<'_>; 2] =
+            [("nhrpd", "currentAllocations", &sizes), ("nhrpd since its start", "count", &counters)];
+        if json {
+            return render::memory_json(&groups, self.frr.release);
+        }
+        let mut text = String::new();
+        for (name, _, numbers) in groups {
+            text.push_str(&format!("--- {name} ---\n"));
+            for (what, count) in numbers {
+                text.push_str(&format!("{what:30}: {count}\n"));
+            }
         }
         text
+    }
+
+    /// What the loop waits for besides events.
+    fn timers(&self) -> Vec<(&'static str, Duration)> {
+        let now = tokio::time::Instant::now();
+        let left = |at: tokio::time::Instant| at.saturating_duration_since(now);
+        let engine = self.engine.next_deadline();
+        let engine = engine.map(|at| {
+            ("nhrp_engine", Duration::from_micros(at.as_micros().saturating_sub(self.now().as_micros())))
+        });
+        let settle = self.settle_at.map(|at| ("zebra_settled", left(at)));
+        engine.into_iter().chain(settle).collect()
     }
 
     fn ipsec_view(&self) -> IpsecView {
@@ -308,12 +351,11 @@ impl Handler for Daemon {
             Command::Write(WriteTarget::Terminal) => Reply::text(self.running_config(Reader::Vtysh)),
             Command::Write(WriteTarget::File) => self.write_file(),
             Command::BulkStart => {
-                self.files += 1;
+                self.file_begins();
                 Reply::ok()
             }
             Command::BulkEnd => {
-                self.files = self.files.saturating_sub(1);
-                self.configuration_changed();
+                self.file_ends();
                 self.tidy_policies();
                 Reply::ok()
             }

@@ -108,12 +108,19 @@ pub enum Show {
     Modules,
     /// `show work-queues`
     WorkQueues,
-    /// `show thread …`, `show event …`: statistics of the event loop.
-    EventLoop,
+    /// `show thread cpu`, `show event cpu`
+    EventCpu,
+    /// `show thread poll`, `show event poll`
+    EventPoll,
+    /// `show thread timers`, `show event timers`
+    EventTimers,
     /// `show error …`
     Errors,
     /// `show rcu [json]`
-    Rcu,
+    Rcu {
+        /// JSON instead of text.
+        json: bool,
+    },
     /// `show yang …`, `show configuration running …`
     Yang,
     /// `show version`

@@ -1,6 +1,6 @@
 //! Framing of FRR's vty socket: requests end in NUL, replies in `00 00 00 RC`. Bytes in, lines out; no socket here.
 
-use crate::Reply;
+use crate::{Reply, ReturnCode};
 
 /// Longest request without its NUL, FRR's own limit since 10.6.
 pub const MAX_REQUEST: usize = 8191;
@@ -54,16 +54,20 @@ impl RequestReader {
 /// Text and terminator in one buffer: watchfrr reads once and wants all of it; vtysh aborts on a stray NUL.
 #[must_use]
 pub fn encode_reply(reply: &Reply) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(reply.text.len() + 4);
-    bytes.extend(reply.text.bytes().filter(|byte| *byte != 0));
-    bytes.extend_from_slice(&[0, 0, 0, reply.rc.byte()]);
+    encode(reply.text.clone(), reply.rc)
+}
+
+/// The same of a text that nobody else needs: a long answer is there once.
+pub(crate) fn encode(text: String, rc: ReturnCode) -> Vec<u8> {
+    let mut bytes = text.into_bytes();
+    bytes.retain(|byte| *byte != 0);
+    bytes.extend_from_slice(&[0, 0, 0, rc.byte()]);
     bytes
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ReturnCode;
     use proptest::prelude::*;
 
     #[test]

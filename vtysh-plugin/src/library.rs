@@ -239,8 +239,16 @@ impl LibraryConfig {
             LibraryEdit::MemstatsAtExit(on) => self.memstats_at_exit = *on,
             LibraryEdit::ExecTimeout(timeout) => self.exec_timeout = *timeout,
             LibraryEdit::Login(on) => self.login = *on,
-            LibraryEdit::AccessClass(ListFamily::AccessIpv6, name) => self.access_class_ipv6.clone_from(name),
-            LibraryEdit::AccessClass(_, name) => self.access_class.clone_from(name),
+            LibraryEdit::AccessClass(family, name) => {
+                let (kept, kind) = match family {
+                    ListFamily::AccessIpv6 => (&mut self.access_class_ipv6, "IPv6 access-class"),
+                    _ => (&mut self.access_class, "Access-class"),
+                };
+                if kept.is_none() && name.is_none() {
+                    return Reply::config_failed(format_args!("{kind} is not currently applied to vty"));
+                }
+                kept.clone_from(name);
+            }
             LibraryEdit::Banner(banner) => self.banner = banner.clone(),
         }
         Reply::ok()
@@ -271,8 +279,13 @@ impl LibraryConfig {
                 self.lists.remove(&key);
                 return Reply::ok();
             }
+            // Without a remark this changes nothing, and neither does the removal of a rule by its number; of a rule
+            // without a number FRR says that there is none.
             ListEdit::Remark(None) => {
-                self.lists.get_mut(&key).is_some_and(|list| list.remark.take().is_some())
+                if let Some(list) = self.lists.get_mut(&key) {
+                    list.remark = None;
+                }
+                true
             }
             ListEdit::Remove { seq, rule } => self.lists.get_mut(&key).is_some_and(|list| {
                 let before = list.rules.len();
@@ -280,7 +293,7 @@ impl LibraryConfig {
                     let fits = rule.is_empty() || known == rule;
                     !(seq.is_none_or(|seq| seq == *number) && fits)
                 });
-                list.rules.len() < before
+                seq.is_some() || list.rules.len() < before
             }),
         };
         self.lists.retain(|_, list| !list.rules.is_empty() || list.remark.is_some());

@@ -70,8 +70,10 @@ pub enum LogEdit {
     Off(LogTarget),
     /// `log facility F`; `daemon` is the default.
     Facility(String),
-    /// `log record-priority`, `log record-severity`
+    /// `log record-priority`
     RecordPriority(bool),
+    /// `log record-severity`, since FRR 10.5; both put the word in front of each message here.
+    RecordSeverity(bool),
     /// `log timestamp precision N` (0 to 6 digits).
     TimestampPrecision(u8),
     /// `log error-category`, on by default.
@@ -110,6 +112,8 @@ pub struct Logging {
     pub facility: String,
     /// `log record-priority`
     pub record_priority: bool,
+    /// `log record-severity`; never printed back, since mgmtd does that where it exists.
+    pub record_severity: bool,
     /// `log timestamp precision`
     pub timestamp_precision: u8,
     /// `log error-category`
@@ -134,6 +138,7 @@ impl Default for Logging {
             monitor: Some(LogLevel::Debugging),
             facility: "daemon".into(),
             record_priority: false,
+            record_severity: false,
             timestamp_precision: 0,
             error_category: true,
             unique_id: true,
@@ -152,6 +157,7 @@ impl Logging {
             LogEdit::Off(target) => self.switch(target, None),
             LogEdit::Facility(name) => self.facility.clone_from(name),
             LogEdit::RecordPriority(on) => self.record_priority = *on,
+            LogEdit::RecordSeverity(on) => self.record_severity = *on,
             LogEdit::TimestampPrecision(digits) => self.timestamp_precision = *digits,
             LogEdit::ErrorCategory(on) => self.error_category = *on,
             LogEdit::UniqueId(on) => self.unique_id = *on,

@@ -56,6 +56,21 @@ impl Release {
         self.at_least(10, 6)
     }
 
+    /// Since 10.0 what were threads are events in the statistics of the loop.
+    pub(crate) const fn says_event(self) -> bool {
+        self.at_least(10, 0)
+    }
+
+    /// Since 10.5 `show logging` has a line about `log record-severity`.
+    pub(crate) const fn has_record_severity(self) -> bool {
+        self.at_least(10, 5)
+    }
+
+    /// Since 10.6 the loop waits by epoll, and says so.
+    pub(crate) const fn polls_by_epoll(self) -> bool {
+        self.at_least(10, 6)
+    }
+
     const fn at_least(self, major: u16, minor: u16) -> bool {
         self.major > major || (self.major == major && self.minor >= minor)
     }

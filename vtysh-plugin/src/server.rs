@@ -13,8 +13,9 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::yield_now;
 
-use crate::framing::{Request, RequestReader, encode_reply};
+use crate::framing::{Request, RequestReader, encode, encode_reply};
 use crate::session::Step;
 use crate::telnet::{TerminalSettings, serve_local};
 use crate::{Command, Monitoring, Reply, ReturnCode, Session};
@@ -159,18 +160,23 @@ async fn converse(
                 },
                 Request::Line(line) => answer(session, &line, requests, &mut live).await,
             };
-            let encoded = encode_reply(&reply);
-            match &reply.live {
+            let Reply { text, rc, close, live: log } = reply;
+            let encoded = encode(text, rc);
+            match log {
                 None => stream.write_all(&encoded).await?,
                 Some(log) => {
                     send_with_socket(&mut stream, &encoded, &log.socket).await?;
-                    live.clone_from(&log.session);
+                    live = log.session;
                 }
             }
-            if reply.close {
+            if close {
                 return Ok(());
             }
+            // Somebody else's turn, however many requests have come at once.
+            yield_now().await;
         }
+        // Nor does one that sends a line without end keep the others waiting.
+        yield_now().await;
     }
 }
 

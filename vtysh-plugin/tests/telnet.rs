@@ -161,3 +161,24 @@ async fn rubbish_ends_in_no_more_than_an_unknown_command() {
     let _ = tokio::time::timeout(Duration::from_secs(5), client.write_all(&rubbish)).await;
     daemon.logged_in().await;
 }
+
+/// Who asks for much at once and reads nothing costs one answer at a time: the next is not made before there is room.
+#[tokio::test]
+async fn answers_that_nobody_reads_are_not_made_in_advance() {
+    let server = TelnetServer::bind(&[LOOPBACK], 0).unwrap();
+    let address = server.addresses()[0];
+    let (_settings, follow) = watch::channel(TerminalSettings { login: false, ..settings() });
+    let (sender, mut requests) = mpsc::channel(4);
+    tokio::spawn(server.run(sender, follow));
+    let mut client = TcpStream::connect(address).await.unwrap();
+    until(&mut client, "r1> ").await;
+    client.write_all(&b"show ip nhrp\r\n".repeat(50)).await.unwrap();
+    let mut made = 0;
+    while let Ok(Some(VtyRequest { reply, .. })) =
+        tokio::time::timeout(Duration::from_millis(500), requests.recv()).await
+    {
+        made += 1;
+        let _ = reply.send(vtysh_plugin::Reply::text("x".repeat(4 << 20)));
+    }
+    assert!((1..10).contains(&made), "{made} answers of 4 MiB were made for a client that does not read");
+}

@@ -164,6 +164,7 @@ const WORDS: &[(&str, &str)] = &[
     ("news", "Facility news"),
     ("nflog-group", "NFLOG group that tells of packets that should take a direct path"),
     ("nhrp", "Next Hop Resolution Protocol"),
+    ("nhrpd", "This daemon"),
     ("nhs", "Next hop server"),
     ("no", "Undo"),
     ("no-unique", "Let others register the same address"),

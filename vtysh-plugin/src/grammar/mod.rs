@@ -180,4 +180,6 @@ pub(crate) fn find(pattern: &str) -> Reply {
 }
 
 #[cfg(test)]
+mod forwarded;
+#[cfg(test)]
 mod tests;

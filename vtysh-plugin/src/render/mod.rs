@@ -6,6 +6,7 @@ mod detail;
 mod dmvpn;
 mod ipsec;
 pub mod json;
+mod library;
 mod nhrp;
 mod running;
 mod statistics;
@@ -17,6 +18,10 @@ pub use detail::{
 };
 pub use dmvpn::{DmvpnRow, dmvpn};
 pub use ipsec::{IpsecRow, IpsecView, ipsec};
+pub use library::{
+    MemoryGroup, event_cpu, event_poll, event_timers, hash_tables, logging, memory_json, modules, rcu,
+    work_queues,
+};
 pub use nhrp::{CacheKind, CacheRow, NhsRow, OpenNhrpRow, ShortcutRow, cache, nhs, opennhrp, shortcut};
 pub use running::{RunningConfig, running_config, saved_file};
 pub use statistics::{InterfaceDetail, Statistics, statistics};

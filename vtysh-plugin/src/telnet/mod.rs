@@ -18,6 +18,7 @@ use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::yield_now;
 
 use access::allows;
 pub use access::{AccessRule, Password};
@@ -29,6 +30,8 @@ use crate::{Banner, Reply, VtyRequest};
 const BACKLOG: i32 = 3;
 /// One operator needs one; more wait in the backlog, so that nobody fills the daemon's table of descriptors.
 const MAX_CONNECTIONS: usize = 32;
+/// Octets of echo that may wait for more; an answer is longer, and so are the words for a `?` or Tab.
+const FLUSH: usize = 64;
 /// Octets of a banner's file that are shown.
 const MAX_BANNER: u64 = 8192;
 
@@ -259,6 +262,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             let mut settings = self.settings.borrow().clone();
             for octet in buffer.get(..count).unwrap_or_default() {
+                // Each answer goes out before the next one is made, and then it is somebody else's turn, however much
+                // has been typed at once.
+                if out.len() > FLUSH {
+                    self.stream.write_all(&std::mem::take(&mut out)).await?;
+                    yield_now().await;
+                }
                 let mut next = terminal.octet(*octet, &settings, &mut out);
                 loop {
                     next = match next {

@@ -94,17 +94,17 @@ pub(super) const COMMANDS: &[Entry] = &[
     // Concerns this daemon only if it is the one named; the line of another one is none of ours to print.
     entry(
         CONFIG,
-        "log daemon DAEMON file FILENAME [<emergencies|alerts|critical|errors|warnings|notifications|informational|debugging>$level]",
+        "log daemon <nhrpd|DAEMON>$daemon file FILENAME [<emergencies|alerts|critical|errors|warnings|notifications|informational|debugging>$level]",
         |args| {
-            if args.get("DAEMON") == Some("nhrpd") {
+            if args.get("daemon") == Some("nhrpd") {
                 on(args, LogTarget::File(args.text("FILENAME")?))
             } else {
                 Some(Action::Ignore)
             }
         },
     ),
-    entry(CONFIG, "no log daemon DAEMON file [FILENAME [LEVEL]]", |args| {
-        if args.get("DAEMON") == Some("nhrpd") {
+    entry(CONFIG, "no log daemon <nhrpd|DAEMON>$daemon file [FILENAME [LEVEL]]", |args| {
+        if args.get("daemon") == Some("nhrpd") {
             off(LogTarget::File(String::new()))
         } else {
             Some(Action::Ignore)
@@ -116,9 +116,12 @@ pub(super) const COMMANDS: &[Entry] = &[
         |args| log(LogEdit::Facility(args.text("facility")?)),
     ),
     entry(CONFIG, "no log facility [FACILITY [LEVEL]]", |_| log(LogEdit::Facility("daemon".into()))),
-    entry(CONFIG, "[no] log <record-priority|record-severity>", |args| {
-        log(LogEdit::RecordPriority(args.is_set()))
-    }),
+    entry(CONFIG, "[no] log record-priority", |args| log(LogEdit::RecordPriority(args.is_set()))),
+    // FRR's since 10.5, and not to make `log rec` ambiguous before.
+    Entry {
+        own: true,
+        ..entry(CONFIG, "[no] log record-severity", |args| log(LogEdit::RecordSeverity(args.is_set())))
+    },
     entry(CONFIG, "log timestamp precision (0-6)$digits", |args| {
         log(LogEdit::TimestampPrecision(args.number("digits")?))
     }),
