@@ -88,14 +88,26 @@ impl Monitor {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log(Arc<Mutex<State>>);
 
-/// Opens a file for appending, also one of root's: FRR's nhrpd makes the file of `--log` before it becomes another user,
-/// and would have this one go on in it.
-fn open(path: &str) -> std::io::Result<File> {
-    with_file_rights(|| OpenOptions::new().append(true).create(true).mode(0o640).open(path))
+/// Who named a file, and so whose rights open it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Named {
+    /// Root, by `--log`: FRR's nhrpd makes that file before it becomes another user, and would have this one go on in it.
+    AtStart,
+    /// Whoever may configure, by `log file`: nobody gets a file of root's written by that.
+    Configured,
 }
 
-fn open_file(path: &str, level: LogLevel) -> (OpenFile, Result<(), String>) {
-    let (file, outcome) = match open(path) {
+/// Opens a file for appending.
+fn open(path: &str, named: Named) -> std::io::Result<File> {
+    let open = || OpenOptions::new().append(true).create(true).mode(0o640).open(path);
+    match named {
+        Named::AtStart => with_file_rights(open),
+        Named::Configured => open(),
+    }
+}
+
+fn open_file(path: &str, level: LogLevel, named: Named) -> (OpenFile, Result<(), String>) {
+    let (file, outcome) = match open(path, named) {
         Ok(file) => (Some(file), Ok(())),
         Err(error) => (None, Err(error.to_string())),
     };
@@ -120,7 +132,7 @@ impl Log {
                     None if target == "stdout" => state.fixed_stdout = Some(level),
                     None if target == "syslog" => state.fixed_syslog = Some(level),
                     Some(("file", path)) => {
-                        let (file, outcome) = open_file(path, level);
+                        let (file, outcome) = open_file(path, level, Named::AtStart);
                         if let Err(error) = outcome {
                             // As in FRR no reason not to run; SIGUSR1 tries again.
                             eprintln!("nhrpd: Unable to set log file: {path}: {error}");
@@ -169,7 +181,7 @@ impl Log {
                         file.level = *level;
                     }
                 } else {
-                    let (file, opened) = open_file(path, *level);
+                    let (file, opened) = open_file(path, *level, Named::Configured);
                     outcome = opened.map_err(|_| format!("can't open logfile {path}"));
                     state.file = Some(file);
                 }
@@ -206,8 +218,9 @@ impl Log {
     pub(crate) fn reopen(&self) {
         let mut state = self.lock();
         let State { file, fixed_file, .. } = &mut *state;
-        for target in [file, fixed_file].into_iter().flatten() {
-            if let Ok(fresh) = open(&target.path) {
+        for (target, named) in [(file, Named::Configured), (fixed_file, Named::AtStart)] {
+            let Some(target) = target else { continue };
+            if let Ok(fresh) = open(&target.path, named) {
                 target.file = Some(fresh);
             }
         }
