@@ -127,10 +127,15 @@ impl Frr {
         Ok(process)
     }
 
-    /// Ends nhrpd with a signal.
+    /// Ends nhrpd with a signal. FRR's, of 8.4.4, was once seen deaf to SIGTERM since it had made a shortcut a moment
+    /// before: then it is killed, and what the scenario is about goes on. Ours must end.
     pub(crate) fn stop_nhrpd(&mut self, signal: Signal) -> Result<()> {
+        const PATIENCE: Duration = Duration::from_secs(10);
         let mut process = self.nhrpd.take().context(|| format!("no nhrpd runs on {}", self.node.name()))?;
-        process.stop(signal, Duration::from_secs(10))
+        match (process.stop(signal, PATIENCE), self.kind) {
+            (Err(_), Kind::Frr) => process.stop(Signal::SIGKILL, PATIENCE),
+            (outcome, _) => outcome,
+        }
     }
 
     /// Ends zebra with a signal; all others stay.
