@@ -1,11 +1,12 @@
 //! The event loop: one owner of the engine, merging everything that happens into its inputs and carrying out its
 //! outputs.
 
+mod follow;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nhrp_config::DebugTopics;
 use nhrp_engine::{Input, Instant, Level, Limits, Notice, Output, Topic};
 use nhrp_kernel::neighbour::NeighbourEvent;
 use nhrp_kernel::nflog::{Nflog, NflogPacket};
@@ -13,9 +14,9 @@ use nhrp_kernel::packet_socket::RecvBatch;
 use nhrp_zapi::{Event, Request, ZebraClient};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use vtysh_plugin::{Handler, TelnetServer, TerminalSettings, VtyRequest, VtyServer, read_config};
+use vtysh_plugin::{Handler, TelnetServer, TerminalSettings, VtyRequest, VtyServer};
 
-use crate::configuration::{Configuration, Reader};
+use crate::configuration::Configuration;
 use crate::details::Cleared;
 use crate::event_socket::{EventSocket, News};
 use crate::ipsec::IpsecSide;
@@ -36,10 +37,6 @@ const EVENTS_IN_A_ROW: usize = 64;
 
 /// How often the kernel's neighbour table is compared with what it should be, besides after lost events.
 const COMPARE_EVERY: Duration = Duration::from_secs(300);
-
-/// How long a configuration file may take to be read before its lines count one by one: a vtysh that was stopped half-way
-/// must not keep what others configure from taking effect.
-const FILE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long after a new zebra's start things have settled. The other daemons try to reach it every 5 s at the longest;
 /// and it removes from the kernel what an earlier zebra has left, whereby routes announced too early may go as well.
@@ -80,7 +77,7 @@ pub(crate) struct Daemon {
     pub(crate) turns: Turns,
     /// Counters when the operator cleared them.
     pub(crate) counters_cleared: Cleared,
-    /// The file of [`Reader::Extra`], unless one file holds everything.
+    /// The file of [`crate::configuration::Reader::Extra`], unless one file holds everything.
     pub(crate) extra_config_path: Option<PathBuf>,
     /// Interfaces on which an earlier life may have left neighbours.
     to_adopt: Vec<u32>,
@@ -207,34 +204,6 @@ impl Daemon {
         Instant::from_micros(micros)
     }
 
-    /// Reads the file of this daemon alone; beside an `frr.conf` for all, that is what vtysh does not know.
-    pub(crate) fn read_configuration(&mut self) {
-        let Some(path) = self.config_to_read.take() else { return };
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) => {
-                tracing::error!(
-                    target: "nhrp::common",
-                    "cannot read configuration file {}: {error}; starting without configuration",
-                    path.display()
-                );
-                return;
-            }
-        };
-        self.file_begins();
-        let errors = read_config(&text, self);
-        self.file_ends();
-        for error in errors {
-            tracing::error!(
-                target: "nhrp::common",
-                "No such command on config line {}: {} ({})",
-                error.line_number,
-                error.line,
-                error.text.trim_end()
-            );
-        }
-    }
-
     /// Serves until a signal says otherwise.
     pub(crate) async fn run(mut self, mut vty: mpsc::Receiver<VtyRequest>) -> Result<(), String> {
         let listen = |kind| signal(kind).map_err(|e| format!("cannot listen for signals: {e}"));
@@ -319,7 +288,7 @@ impl Daemon {
                         target: "nhrp::common",
                         "a configuration file has no end after {} s: from now on its lines count one by one; is a \
                          'vtysh -f' or 'vtysh -b' stopped?",
-                        FILE_PATIENCE.as_secs()
+                        follow::FILE_PATIENCE.as_secs()
                     );
                     self.apply_at = None;
                     self.configuration_changed();
@@ -585,75 +554,10 @@ impl Daemon {
         self.zebra.flush();
     }
 
-    /// A client begins to read a file.
-    pub(crate) fn file_begins(&mut self) {
-        if self.files == 0 {
-            self.apply_at = Some(tokio::time::Instant::now() + FILE_PATIENCE);
-        }
-        self.files += 1;
-    }
-
-    /// It is at its end, or gone.
-    pub(crate) fn file_ends(&mut self) {
-        self.files = self.files.saturating_sub(1);
-        if self.files == 0 {
-            self.apply_at = None;
-        }
-        self.configuration_changed();
-    }
-
-    /// The configuration may have changed: engine, log and sockets follow, once for a whole file.
-    pub(crate) fn configuration_changed(&mut self) {
-        if self.apply_at.is_some() || self.configuration.nhrp == self.applied {
-            return;
-        }
-        let new = self.configuration.nhrp.clone();
-        let old = std::mem::replace(&mut self.applied, new.clone());
-        if old.debug != new.debug {
-            self.log.set_debug(new.debug);
-            self.engine.set_packet_trace(new.debug.0 & DebugTopics::COMMON != 0);
-        }
-        if old.nflog_group != new.nflog_group {
-            self.nflog = new.nflog_group.and_then(kernel::open_nflog);
-        }
-        if old.multicast_nflog_group != new.multicast_nflog_group {
-            self.multicast.listen(new.multicast_nflog_group);
-        }
-        if old.event_socket != new.event_socket {
-            self.events.connect_to(new.event_socket.as_deref());
-            if old.event_socket.is_some() != new.event_socket.is_some() {
-                self.feed(Input::Authorising { on: new.event_socket.is_some() });
-            }
-        }
-        self.ipsec.configured(&new);
-        let removed = old.interfaces.keys().filter(|name| !new.interfaces.contains_key(*name));
-        let changed =
-            new.interfaces.iter().filter(|(name, config)| old.interfaces.get(*name) != Some(*config));
-        let inputs: Vec<Input> = removed
-            .map(|name| Input::Configure { name: name.clone(), config: Box::default() })
-            .chain(changed.map(|(name, config)| Input::Configure {
-                name: name.clone(),
-                config: Box::new(config.clone()),
-            }))
-            .collect();
-        for input in inputs {
-            self.feed(input);
-        }
-    }
-
-    /// The whole configuration is known: policies of an earlier life that it does not ask for may go.
-    pub(crate) fn tidy_policies(&mut self) {
-        self.ipsec.tidy(&self.applied);
-    }
-
     pub(crate) fn clear(&mut self, input: Input) -> usize {
         self.cleared = 0;
         self.feed(input);
         self.cleared
-    }
-
-    pub(crate) fn running_config(&self, reader: Reader) -> String {
-        self.configuration.render(&self.frr, &self.hostname, self.command_line_log.as_deref(), reader)
     }
 
     /// Candidates for vtysh's completion.
