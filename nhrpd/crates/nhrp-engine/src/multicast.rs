@@ -147,6 +147,8 @@ impl Engine {
             .filter_map(|registration| self.registrations.get(registration.key()))
             .filter(|registration| registration.registered)
             .map(|registration| registration.nbma)
+            // The tunnel may have moved to the address of a server.
+            .filter(|server| reachable(interface, *server))
             .collect()
     }
 }
