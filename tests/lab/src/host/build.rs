@@ -28,9 +28,13 @@ impl std::ops::AddAssign for Tally {
     }
 }
 
-fn cargo() -> Command {
+/// The workspace.
+pub(super) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+/// cargo, in the workspace.
+pub(super) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).stdin(Stdio::null());
+    command.current_dir(ROOT).stdin(Stdio::null());
     command
 }
 

@@ -10,6 +10,7 @@ mod matrix;
 mod mirror;
 pub(crate) mod native;
 pub(crate) mod nested;
+mod package;
 mod probe;
 pub(crate) mod qemu;
 pub(crate) mod replay;

@@ -12,6 +12,7 @@ use super::build::{self, Nhrpd, Program, Tally};
 use super::cache::Cache;
 use super::interrupt;
 use super::matrix::{Batch, batches};
+use super::package;
 use super::probe::Machine;
 use super::say;
 use super::tree::{Tree, tree};
@@ -110,7 +111,7 @@ pub(crate) fn test(
     let cache = Cache::open()?;
     let ours = batches.iter().flat_map(|batch| &batch.cases).any(|case| case.mix.uses_ours());
     let mut total = Tally::default();
-    let (machine, programs) = if names.is_empty() {
+    let (machine, mut programs) = if names.is_empty() {
         let (machine, trees, ()) = while_fetching(&cache, backend, &Release::ALL, build::build_tests)?;
         total += build::test_workspace(&trees)?;
         (machine, build::programs(Nhrpd::OfTests)?)
@@ -119,6 +120,10 @@ pub(crate) fn test(
             while_fetching(&cache, backend, &[], || build::programs(nhrpd_of(ours)))?;
         (machine, programs)
     };
+    if batches.iter().flat_map(|batch| &batch.cases).any(|case| case.scenario == scenarios::PACKAGE_SCENARIO)
+    {
+        programs.push(package::build(&cache, &programs)?);
+    }
     let queue = Mutex::new(VecDeque::from(batches));
     let tally = Mutex::new(Tally::default());
     std::thread::scope(|scope| {

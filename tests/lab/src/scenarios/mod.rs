@@ -12,11 +12,13 @@ mod event_socket;
 mod expiry;
 mod first_direct_path;
 mod hostile_traffic;
+mod installed;
 mod ipv6_overlay;
 mod judge_sees_broken_packets;
 mod native_back_end;
 mod nhs_by_name;
 mod ospf_over_the_tunnel;
+mod package;
 mod preserved_next_hops;
 mod priority;
 mod purge;
@@ -29,6 +31,7 @@ mod restart_keeps_neighbours;
 mod restart_spoke;
 mod shortcut;
 mod shown;
+mod start_up;
 mod started_by_frrs_scripts;
 mod three_thousand_spokes;
 mod unique;
@@ -37,6 +40,8 @@ mod zebra_comes_and_goes;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+pub(crate) use package::{NAME as PACKAGE_SCENARIO, PACKAGE};
 
 use crate::dmvpn::{Dmvpn, Shape};
 use crate::failure::{Context, Result};
@@ -320,6 +325,14 @@ pub(crate) const ALL: &[Scenario] = &[
         "frrinit.sh and watchfrr start, watch, restart and stop this daemon as they do FRR's",
         started_by_frrs_scripts::run,
     ),
+    Scenario {
+        name: package::NAME,
+        about: "the Debian package takes the place of FRR's nhrpd and gives it back, upgrades and failures included",
+        // It needs cargo-deb, which takes minutes to build.
+        mixes: Mixes::Soak,
+        limit: Duration::from_secs(240),
+        run: package::run,
+    },
     conduct(
         "vtysh_speaks_to_it",
         "the release's vtysh gets the same answers from this daemon as from FRR's nhrpd",

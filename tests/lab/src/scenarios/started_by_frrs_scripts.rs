@@ -4,18 +4,17 @@
 //! `daemons` file (with `nhrpd=yes` and a shorter patience of watchfrr's), `frrinit.sh`, `watchfrr` and
 //! `vtysh -b` are the release's.
 
-use std::time::Duration;
-
-use nix::sys::signal::Signal;
-
-use super::Lab;
 use super::ask::ask;
+use super::installed::{
+    NHRPD, UP, pid, prepare, script, show_watchfrr, state, vtysh, wait_replaced, wait_up,
+};
+use super::{Lab, start_up};
 use crate::failure::{Context, Result, ensure};
 use crate::net::{Network, Node, wait_until};
 use crate::release::Release;
 
-/// Longest time until watchfrr calls everything up, on a slow guest.
-const UP: Duration = Duration::from_secs(40);
+/// FRR's own, where it can still be started.
+const FRRS: &str = "/run/frrs/nhrpd";
 
 const CONFIG: &str = "\
 hostname r1
@@ -38,8 +37,11 @@ const EFFECTIVE: u64 = 1 << 12 | 1 << 13;
 pub(super) fn run(lab: &mut Lab) -> Result<()> {
     let mut network = Network::new(lab.out());
     let node = network.add("r1")?;
-    prepare(&node)?;
-    let shown = show(&node, lab.release);
+    prepare(&node, CONFIG)?;
+    node.sh(&format!(
+        "mkdir /run/frrs; touch {FRRS}; mount --bind {NHRPD} {FRRS}; mount --bind /lab/bin/nhrpd {NHRPD}"
+    ))?;
+    let shown = show(&node, lab.release).and_then(|()| start_up::compare(&node, FRRS, NHRPD));
     if shown.is_err() {
         // What scripts have started is nobody's child; it must not meet the next scenario.
         let _ = script(&node, "stop");
@@ -54,8 +56,7 @@ fn show(node: &Node, release: Release) -> Result<()> {
     wait_configured(node)?;
     let pid = pid(node)?;
     process(node, pid)?;
-    command_line(node, pid)?;
-    signals(node)?;
+    second_instance(node, pid)?;
     logrotate(node, pid)?;
     write_memory(node)?;
 
@@ -88,89 +89,12 @@ fn show(node: &Node, release: Release) -> Result<()> {
     Ok(())
 }
 
-/// A tunnel, the release's own `daemons` file, and this project's binary in the place of FRR's.
-fn prepare(node: &Node) -> Result<()> {
-    // The lab's own view of /etc/frr is that of the installed package; a node has an empty one.
-    let daemons =
-        std::fs::read_to_string("/etc/frr/daemons").context(|| "reading /etc/frr/daemons".to_owned())?;
-    ensure!(daemons.contains("\nnhrpd=no"), "no line nhrpd=no in /etc/frr/daemons");
-    let daemons = daemons.replace("\nnhrpd=no", "\nnhrpd=yes");
-    let patience = "-t 10 --min-restart-interval 5 --max-restart-interval 10";
-    node.write_file("/etc/frr/daemons", &format!("{daemons}\nwatchfrr_options=\"{patience}\"\n"))?;
-    node.write_file("/etc/frr/frr.conf", CONFIG)?;
-    node.sh("chown frr:frr /etc/frr/*; chmod 640 /etc/frr/*
-         mount --bind /lab/bin/nhrpd /usr/lib/frr/nhrpd
-         ip link add eth0 type dummy
-         ip address add 192.0.2.2/30 dev eth0
-         ip link set eth0 up
-         ip link add gre1 type gre key 42 ttl 64 local 192.0.2.2 dev eth0
-         ip address add 10.255.255.2/32 dev gre1
-         ip link set gre1 mtu 1400 up")
-        .map(drop)
-}
-
-/// Runs `frrinit.sh`, which must succeed. Its output goes to a file: the daemons that it starts keep it open.
-fn script(node: &Node, verb: &str) -> Result<()> {
-    let command = format!("/usr/lib/frr/frrinit.sh {verb} > /run/frrinit.log 2>&1 < /dev/null");
-    let done = node.run(&["sh", "-c", &command])?;
-    let said = node.sh("cat /run/frrinit.log")?;
-    ensure!(done.status == 0, "frrinit.sh {verb} ended with {}: {said}", done.status);
-    Ok(())
-}
-
-fn vtysh(node: &Node, command: &str) -> std::result::Result<String, String> {
-    node.run(&["vtysh", "-c", command]).map(|output| output.stdout).map_err(|failure| failure.to_string())
-}
-
-/// Asks watchfrr alone: a vtysh that greets all daemons waits for one that is stopped.
-fn show_watchfrr(node: &Node) -> std::result::Result<String, String> {
-    let output = node.run(&["vtysh", "-d", "watchfrr", "-c", "show watchfrr"]);
-    output.map(|output| output.stdout).map_err(|failure| failure.to_string())
-}
-
-/// The state of a daemon in `show watchfrr`.
-fn state<'a>(text: &'a str, daemon: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| line.trim().strip_prefix(daemon)).map(str::trim)
-}
-
-fn wait_up(node: &Node, release: Release) -> Result<()> {
-    let mut daemons = vec!["zebra", "nhrpd", "staticd"];
-    if release.has_mgmtd() {
-        daemons.push("mgmtd");
-    }
-    wait_until("watchfrr to call every daemon up", UP, || {
-        let text = show_watchfrr(node)?;
-        let idle = text.contains("global phase: Idle");
-        if idle && daemons.iter().all(|daemon| state(&text, daemon) == Some("Up")) {
-            Ok(())
-        } else {
-            Err(text)
-        }
-    })
-}
-
 fn wait_configured(node: &Node) -> Result<()> {
     wait_until("frr.conf to be loaded", UP, || {
         let text = vtysh(node, "show running-config")?;
         let loaded = ["nhrp nflog-group 7", " ip nhrp holdtime 33", " tunnel source eth0"];
         if loaded.iter().all(|line| text.lines().any(|there| there == *line)) { Ok(()) } else { Err(text) }
     })
-}
-
-fn pid(node: &Node) -> Result<u32> {
-    let text = node.sh("cat /run/frr/nhrpd.pid")?;
-    let number = text.strip_suffix('\n').and_then(|number| number.parse().ok());
-    number.context(|| format!("nhrpd.pid holds {text:?}"))
-}
-
-/// Waits for another process in the place of `old`, up and with its configuration.
-fn wait_replaced(node: &Node, release: Release, old: u32) -> Result<u32> {
-    let new = wait_until(&format!("another nhrpd instead of process {old}"), UP, || match pid(node) {
-        Ok(new) if new != old => Ok(new),
-        other => Err(format!("{other:?}")),
-    })?;
-    wait_up(node, release)?;
-    Ok(new)
 }
 
 /// What can be seen of the running daemon from outside.
@@ -209,34 +133,9 @@ fn process(node: &Node, pid: u32) -> Result<()> {
     Ok(())
 }
 
-/// Options, as scripts and people use them beside a running instance.
-fn command_line(node: &Node, pid: u32) -> Result<()> {
-    let nhrpd = |options: &[&str]| node.run(&[&["/usr/lib/frr/nhrpd"], options].concat());
-    for version in ["--version", "-v", "--vers"] {
-        let said = nhrpd(&[version])?;
-        ensure!(
-            said.status == 0 && said.stdout.starts_with("nhrpd version "),
-            "{version}: {} {}",
-            said.status,
-            said.stdout
-        );
-    }
-    let said = nhrpd(&["--help"])?;
-    ensure!(
-        said.status == 0 && said.stdout.contains("--pid_file"),
-        "--help: {} {}",
-        said.status,
-        said.stdout
-    );
-    let said = nhrpd(&["--no-such-option"])?;
-    ensure!(
-        said.status == 1 && said.stderr.contains("Invalid options") && said.stderr.contains("no-such-option"),
-        "an unknown option: {} {}",
-        said.status,
-        said.stderr
-    );
-    // As frrinit.sh would start it a second time.
-    let said = nhrpd(&["-d", "-F", "traditional", "-A", "127.0.0.1"])?;
+/// As frrinit.sh would start it a second time.
+fn second_instance(node: &Node, pid: u32) -> Result<()> {
+    let said = node.run(&[NHRPD, "-d", "-F", "traditional", "-A", "127.0.0.1"])?;
     ensure!(
         said.status == 1 && said.stderr.contains("Could not lock pid_file /var/run/frr/nhrpd.pid"),
         "a second instance: {} {}",
@@ -244,38 +143,7 @@ fn command_line(node: &Node, pid: u32) -> Result<()> {
         said.stderr
     );
     ensure!(self::pid(node)? == pid, "a second instance changed the pid file");
-    wait_configured(node)?; // and left the socket to the first
-
-    node.write_file("/run/try.conf", "interface gre1\n ip nhrp holdtime 9\n ip nhrp bogus\n")?;
-    for options in [["-C", "-f", "/run/try.conf"], ["--dry", "--conf", "/run/try.conf"]] {
-        let said = nhrpd(&options)?;
-        ensure!(
-            said.status == 0 && said.stderr.contains("line 3") && said.stderr.contains("ip nhrp bogus"),
-            "{options:?}: {} {:?}",
-            said.status,
-            said.stderr
-        );
-    }
-    Ok(())
-}
-
-/// An instance of its own path space in the foreground: a signal's exit code can be seen.
-fn signals(node: &Node) -> Result<()> {
-    for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        let command = ["/usr/lib/frr/nhrpd", "--pathspace", "other", "--log", "stdout"];
-        let mut nhrpd = node.spawn("other", &command)?;
-        wait_until("the second instance's socket", UP, || match node.exists("/run/frr/other/nhrpd.vty") {
-            Ok(true) => Ok(()),
-            _ => Err(nhrpd.output()),
-        })?;
-        let said = node.sh("vtysh --vty_socket /run/frr/other -c 'show running-config' || true")?;
-        ensure!(!said.contains("nhrp nflog-group 7"), "the instance of another path space has {said}");
-        nhrpd.stop(signal, Duration::from_secs(5))?;
-        let end = nhrpd.ended().unwrap_or_default();
-        ensure!(end == "exit code 0", "{signal} ended nhrpd with {end}: {}", nhrpd.output());
-        node.sh("rm /run/frr/other/nhrpd.vty")?;
-    }
-    Ok(())
+    wait_configured(node) // and left the socket to the first
 }
 
 /// What logrotate's script does.
