@@ -5,13 +5,14 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::prelude::{BASE64_STANDARD, Engine};
+use chrono::{DateTime, TimeDelta, Utc};
 use ed25519_compact::{KeyPair, Seed};
 
 use crate::failure::{Context, Result};
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: TimeDelta = TimeDelta::days(1);
 
 /// Object identifiers as they are encoded.
 const ED25519: &[u8] = &[0x2B, 0x65, 0x70];
@@ -70,7 +71,7 @@ impl Authority {
     /// A new one, with a key that nobody else has.
     pub(crate) fn new(name: &str) -> Result<Self> {
         let key = new_key()?;
-        let certificate = certificate((name, &key), (name, &key), 1, Validity::Now, Kind::Authority)?;
+        let certificate = certificate((name, &key), (name, &key), 1, Validity::Now, Kind::Authority);
         Ok(Self { name: name.to_owned(), key, serial: 1, certificate })
     }
 
@@ -79,7 +80,7 @@ impl Authority {
         let key = new_key()?;
         self.serial += 1;
         let certificate =
-            certificate((&self.name, &self.key), (name, &key), self.serial, validity, Kind::End)?;
+            certificate((&self.name, &self.key), (name, &key), self.serial, validity, Kind::End);
         // RFC 8410 section 7: the seed in an octet string in an octet string.
         let seed = tagged(OCTET_STRING, &tagged(OCTET_STRING, key.sk.seed().as_ref()));
         let key = tagged(SEQUENCE, &[tagged(INTEGER, &[0]), algorithm(), seed].concat());
@@ -101,11 +102,11 @@ fn certificate(
     serial: u8,
     validity: Validity,
     kind: Kind,
-) -> Result<String> {
-    let now = SystemTime::now();
+) -> String {
+    let now = Utc::now();
     let (from, until) = match validity {
-        Validity::Now => (now - DAY, now + 30 * DAY),
-        Validity::Over => (now - 30 * DAY, now - DAY),
+        Validity::Now => (now - DAY, now + DAY * 30),
+        Validity::Over => (now - DAY * 30, now - DAY),
     };
     let key = tagged(SEQUENCE, &[algorithm(), bits(subject.1.pk.as_ref())].concat());
     let (is_authority, usage) = match kind {
@@ -127,7 +128,7 @@ fn certificate(
             tagged(INTEGER, &[serial]),
             algorithm(),
             name(issuer.0),
-            tagged(SEQUENCE, &[time(from)?, time(until)?].concat()),
+            tagged(SEQUENCE, &[time(from), time(until)].concat()),
             name(subject.0),
             key,
             tagged(EXTENSIONS, &extensions),
@@ -136,7 +137,7 @@ fn certificate(
     );
     let signature = issuer.1.sk.sign(&body, None);
     let whole = tagged(SEQUENCE, &[body, algorithm(), bits(signature.as_ref())].concat());
-    Ok(pem("CERTIFICATE", &whole))
+    pem("CERTIFICATE", &whole)
 }
 
 /// A value with its tag and its length.
@@ -177,42 +178,14 @@ fn extension(object: &[u8], value: &[u8]) -> Vec<u8> {
 }
 
 /// A moment as `261231235959Z`, the form until 2049.
-fn time(at: SystemTime) -> Result<Vec<u8>> {
-    let seconds = at.duration_since(UNIX_EPOCH).context(|| "the clock".to_owned())?.as_secs();
-    let (days, second) = (seconds / DAY.as_secs(), seconds % DAY.as_secs());
-    let (year, month, day) = date(days);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let text = format!("{:02}{month:02}{day:02}{hour:02}{minute:02}{second:02}Z", year % 100);
-    Ok(tagged(UTC_TIME, text.as_bytes()))
+fn time(at: DateTime<Utc>) -> Vec<u8> {
+    tagged(UTC_TIME, at.format("%y%m%d%H%M%SZ").to_string().as_bytes())
 }
 
-/// Year, month and day of a day since 1970. Years are counted from March, so that the leap day is their last.
-fn date(days: u64) -> (u64, u64, u64) {
-    // Days since the first of March of the year 0; 146,097 of them are 400 years.
-    let days = days + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * march + 2) / 5 + 1;
-    let month = if march < 10 { march + 3 } else { march - 9 };
-    (era * 400 + year + u64::from(month <= 2), month, day)
-}
-
+/// RFC 7468.
 fn pem(label: &str, octets: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in octets.chunks(3) {
-        let at = |index: usize| u32::from(three.get(index).copied().unwrap_or_default());
-        let bits = at(0) << 16 | at(1) << 8 | at(2);
-        for place in 0..4 {
-            let index = bits >> (18 - 6 * place) & 63;
-            let letter = ALPHABET.get(index as usize).copied().unwrap_or_default();
-            text.push(if place <= three.len() { char::from(letter) } else { '=' });
-        }
-    }
     let mut lines = format!("-----BEGIN {label}-----\n");
-    for line in text.as_bytes().chunks(64) {
+    for line in BASE64_STANDARD.encode(octets).as_bytes().chunks(64) {
         lines.push_str(&String::from_utf8_lossy(line));
         lines.push('\n');
     }
@@ -224,11 +197,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_those_of_the_calendar() {
-        assert_eq!(date(0), (1970, 1, 1));
-        assert_eq!(date(11_016), (2000, 2, 29));
-        assert_eq!(date(11_017), (2000, 3, 1));
-        assert_eq!(date(20_453), (2025, 12, 31));
+    fn moments_are_those_of_the_calendar() {
+        let at = DateTime::from_timestamp(951_825_599, 0).unwrap();
+        assert_eq!(time(at), [&[UTC_TIME, 13], &b"000229115959Z"[..]].concat());
     }
 
     #[test]
@@ -239,9 +210,10 @@ mod tests {
     }
 
     #[test]
-    fn base64_is_padded() {
-        for (octets, expected) in [(&b"M"[..], "TQ=="), (b"Ma", "TWE="), (b"Man", "TWFu")] {
-            assert!(pem("X", octets).contains(&format!("\n{expected}\n")), "{octets:?}");
-        }
+    fn lines_of_pem_have_64_letters() {
+        let text = pem("X", &[0; 49]);
+        let lines: Vec<&str> = text.lines().collect();
+        let letters = ["A".repeat(64), "AA==".to_owned()];
+        assert_eq!(lines, ["-----BEGIN X-----", &letters[0], &letters[1], "-----END X-----"]);
     }
 }
