@@ -1,11 +1,11 @@
 //! Questions that cannot be answered: hub and s2 point at each other for a prefix, and s2 rejects what the hub sends there.
-//! No question visits a node a third time; each refusal is in the words of its daemon; nobody makes a shortcut of it, or is
-//! hurt by it.
+//! No question visits a node a third time; each answer is in the words of its daemon; nobody makes a shortcut of a refusal,
+//! or is hurt by it.
 //!
 //! | to a question | ours (RFC 2332) | FRR's |
 //! | --- | --- | --- |
 //! | that comes back | error 3 to who asked (5.3.2) | silence |
-//! | about what is rejected | a reply with code 12 (5.2.2) | error 6 |
+//! | about what is rejected | a reply with code 12 (5.2.2) | a reply as for a network of its own |
 //!
 //! A registration with a compulsory extension that nobody knows is refused by ours (error 1, 5.3.0); FRR's accepts it, and
 //! sends back what it does not know.
@@ -29,7 +29,6 @@ const ODD: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
 
 const UNRECOGNISED_EXTENSION: u16 = 1;
 const LOOP_DETECTED: u16 = 3;
-const PROTOCOL_UNREACHABLE: u16 = 6;
 const NO_BINDING: u8 = 12;
 
 pub(super) fn run(lab: &mut Lab) -> Result<()> {
@@ -49,7 +48,9 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
         if let Some(filter) = answer {
             dmvpn.wait_captured(&format!("the answer to {what} at s1"), &filter, since, 1, RESOLVE)?;
         }
-        no_shortcut(&mut dmvpn, target)?;
+        if target == LOOPED || mix.of("s2") == Kind::Ours {
+            no_shortcut(&mut dmvpn, target)?;
+        }
     }
     let wire = dmvpn.finish(&[])?;
     for target in [LOOPED, REJECTED] {
@@ -96,11 +97,16 @@ fn at_loop(mix: &Mix) -> Result<Option<String>> {
     known.then(|| error(LOOP_DETECTED)).transpose()
 }
 
-/// What reaches s1 from the hub when s2 does not want what it asks for. A reply has its code 40 octets behind the begin.
+/// What reaches s1 when s2 rejects what it asks for. A reply has the target 36 and its code 40 octets behind the begin; that
+/// of FRR's s2 may come straight from there.
 fn at_reject(mix: &Mix) -> Result<Option<String>> {
     Ok(Some(match mix.of("s2") {
         Kind::Ours => format!("{} and ip[68] = {NO_BINDING}", nhrp_filter(2, nbma("hub")?, nbma("s1")?)),
-        Kind::Frr => error(PROTOCOL_UNREACHABLE)?,
+        Kind::Frr => format!(
+            "dst host {} and ip[22:2] = 0x2001 and ip[45] = 2 and ip[64:4] = {} and ip[68] = 0",
+            nbma("s1")?,
+            u32::from(REJECTED)
+        ),
     }))
 }
 
