@@ -60,11 +60,40 @@ def _version(daemon):
     return tuple(int(number or 0) for number in numbers.groups())
 
 
+def nhrpd_reads(file):
+    "Whether nhrpd knows every line of a file."
+    return not _said(installed("nhrpd"), "-C", "-f", file).strip()
+
+
 def needs_release(release, what):
     "Skips the module where FRR is older, before anything is set up."
     if _version("zebra") < release:
         name = ".".join(str(number) for number in release)
         pytest.skip("{} is there since release {}".format(what, name))
+
+
+def frrs_own():
+    "Whether nhrpd is that of the FRR around it: it has the same version."
+    return _version("nhrpd") == _version("zebra")
+
+
+def beyond_frr(reason):
+    "For a test of what FRR's own nhrpd does not do: with it, its failure is expected."
+
+    def decorate(test):
+        @functools.wraps(test)
+        def run():
+            try:
+                test()
+            except AssertionError as error:
+                if not frrs_own():
+                    raise
+                logger.info("expected of FRR's nhrpd: %s", error)
+                pytest.xfail(reason)
+
+        return run
+
+    return decorate
 
 
 def build_dmvpn(tgen, members):
@@ -292,3 +321,50 @@ def wait_direct(router, own, other, seconds=60):
     wait_via(router, own, other, other)
     # One hop: who answers is the next router.
     wait_ping(router, lan(own), lan(other), ttl=1)
+
+
+def cut(tgen, number):
+    "Lets nobody in the transport network reach a member, who notices nothing else."
+    for side in ("-s", "-d"):
+        rule = "iptables -A FORWARD {} {} -j DROP".format(side, nbma(number))
+        silently(tgen.gears["inet"], rule)
+
+
+def mend(tgen, number):
+    "The opposite of `cut`."
+    for side in ("-s", "-d"):
+        rule = "iptables -D FORWARD {} {} -j DROP".format(side, nbma(number))
+        silently(tgen.gears["inet"], rule)
+
+
+def pid(router, daemon):
+    "Number of a daemon's process."
+    return router.run("cat /var/run/frr/{}.pid".format(daemon)).strip()
+
+
+def stop(router, daemon, signal):
+    "Ends a daemon and waits until it has ended."
+    # Who checks that all daemons run should not miss it.
+    router.net.daemons[daemon] = 0
+    number = pid(router, daemon)
+    router.run("kill -{} {}".format(signal, number))
+    # Nobody may be there to take note of its end.
+    there = "grep '^State:.*[^Z] (' /proc/{}/status 2> /dev/null".format(number)
+    wait(
+        "{}'s {} to end".format(router.name, daemon),
+        lambda: router.run(there).strip() or None,
+    )
+    router.run("rm -f /var/run/frr/{}.vty".format(daemon))
+
+
+def start_again(router, daemon):
+    "Starts a daemon again, with its part of the router's configuration."
+    router.net.daemons[daemon] = 1
+    router.startDaemons([daemon])
+    there = "test -S /var/run/frr/{}.vty && echo there".format(daemon)
+    wait(
+        "{} to have {} again".format(router.name, daemon),
+        lambda: None if router.run(there).strip() else "no vty socket",
+    )
+    output = router.run("vtysh -d {} -f /etc/frr/frr.conf".format(daemon))
+    logger.info("%s: vtysh -f: %s", router.name, output)
