@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Members of the workspace and what each may depend on directly, of the workspace.
-const RULES: [(&str, &[&str]); 12] = [
+const RULES: [(&str, &[&str]); 13] = [
     ("nhrp-wire", &[]),
     ("nhrp-config", &[]),
     ("nhrp-engine", &["nhrp-config", "nhrp-wire"]),
@@ -20,6 +20,8 @@ const RULES: [(&str, &[&str]); 12] = [
     ("fuzz", &["nhrp-config", "nhrp-engine", "nhrp-wire", "nhrp-zapi", "vtysh-plugin"]),
     ("lab", &["nhrp-record", "nhrp-wire"]),
     ("nhrp-record", &["nhrp-engine", "nhrp-wire"]),
+    // The model knows the configuration, and of the protocol nothing.
+    ("nhrp-yang", &["nhrp-config"]),
     (
         "nhrpd",
         &[
@@ -43,7 +45,8 @@ fn metadata() -> Value {
     // Crates for other systems need not even be downloaded.
     let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", &platform])
+        .args(["metadata", "--format-version", "1", "--locked", "--all-features"])
+        .args(["--filter-platform", &platform])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo metadata");
