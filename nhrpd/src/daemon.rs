@@ -392,6 +392,9 @@ impl Daemon {
             nhrp_vici::Event::Down { pair } => {
                 self.feed(Input::Unprotected { local: pair.local, remote: pair.remote });
             }
+            nhrp_vici::Event::Remade { pair } => {
+                self.feed(Input::Reprotected { local: pair.local, remote: pair.remote });
+            }
             nhrp_vici::Event::Notice { warning, kind, text } => {
                 let level = if warning { Level::Warning } else { Level::Info };
                 self.say(kind, level, "vici", text);
@@ -521,7 +524,7 @@ impl Daemon {
                     self.ipsec.tidy(&self.applied);
                 }
                 Output::Protect { local, remote, protection, eager } => {
-                    self.ipsec.want(local, remote, &protection.profile, eager);
+                    self.ipsec.want(local, remote, protection, eager);
                 }
                 Output::Unprotect { local, remote, terminate } => {
                     self.ipsec.release(local, remote, terminate);

@@ -296,6 +296,7 @@ impl Daemon {
             ("loopsDetected", "loops detected", stats.loops_detected),
             ("registrationsServed", "registrations served", stats.registrations_served),
             ("registrationsContested", "registrations contested", stats.registrations_contested),
+            ("registrationsOfOthers", "registrations of others' addresses", stats.registrations_of_others),
             ("registrationsAccepted", "own registrations accepted", stats.registrations_accepted),
             ("resolutionsServed", "resolutions served", stats.resolutions_served),
             ("resolutionsAnswered", "own resolutions answered", stats.resolutions_answered),

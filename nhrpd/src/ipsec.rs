@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
-use nhrp_config::Config;
+use nhrp_config::{Config, TunnelProtection};
 use nhrp_engine::Input;
 use nhrp_kernel::guard::Guard;
-use nhrp_vici::{Charon, Event, Mode, Options, Pair, Status};
+use nhrp_vici::{Charon, Event, Mode, Options, Pair, Profiles, Status};
 
 use crate::process::with_file_rights;
 
@@ -121,8 +121,9 @@ impl IpsecSide {
         }
     }
 
-    pub(crate) fn want(&mut self, local: IpAddr, remote: IpAddr, profile: &str, eager: bool) {
-        self.charon.want(Pair { local, remote }, profile, eager);
+    pub(crate) fn want(&mut self, local: IpAddr, remote: IpAddr, protection: TunnelProtection, eager: bool) {
+        let profiles = Profiles { first: protection.profile, fallback: protection.fallback };
+        self.charon.want(Pair { local, remote }, &profiles, eager);
     }
 
     pub(crate) fn release(&mut self, local: IpAddr, remote: IpAddr, terminate: bool) {

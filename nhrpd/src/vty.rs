@@ -160,6 +160,7 @@ impl Daemon {
             ("requesters over the limit", stats.limit_told),
             ("packets with many entries", stats.limit_entries),
             ("registrations contested", stats.registrations_contested),
+            ("registrations of others", stats.registrations_of_others),
             ("packets lost in the queue", kernel.packets_lost),
             ("multicast packets replicated", stats.multicast_packets),
             ("multicast copies sent", multicast.sent),
@@ -236,6 +237,7 @@ impl Daemon {
             guarded: guarded.collect(),
             profiles: status.templates,
             last_error: status.last_error,
+            odd: u32::try_from(status.odd).unwrap_or(u32::MAX),
             peers: peers.collect(),
         }
     }

@@ -17,7 +17,7 @@ const RULES: [(&str, &[&str]); 13] = [
     ("nhrp-zapi", &[]),
     ("vtysh-plugin", &["nhrp-config"]),
     ("sim", &["nhrp-config", "nhrp-engine", "nhrp-wire"]),
-    ("fuzz", &["nhrp-config", "nhrp-engine", "nhrp-wire", "nhrp-zapi", "vtysh-plugin"]),
+    ("fuzz", &["nhrp-config", "nhrp-engine", "nhrp-vici", "nhrp-wire", "nhrp-zapi", "vtysh-plugin"]),
     ("lab", &["nhrp-record", "nhrp-wire"]),
     ("nhrp-record", &["nhrp-engine", "nhrp-wire"]),
     // The model knows the configuration, and of the protocol nothing.

@@ -174,6 +174,11 @@ fn edit() -> impl Strategy<Value = InterfaceEdit> {
         afi.clone().prop_map(|afi| InterfaceEdit::Redirect(afi, true)),
         afi.clone().prop_map(|afi| InterfaceEdit::NoUnique(afi, true)),
         afi.clone().prop_map(|afi| InterfaceEdit::Uniqueness(afi, Uniqueness::Strict)),
+        afi.clone().prop_map(|afi| InterfaceEdit::RequireIdentity(afi, true)),
+        (v4(), 0u8..=32, "[!-~]{1,9}( [!-~]{1,9}){0,3}").prop_map(|(address, length, identity)| {
+            let prefix = ipnet::IpNet::new(address, length).unwrap().trunc();
+            InterfaceEdit::Identity(Afi::Ip, prefix, identity)
+        }),
         afi.clone().prop_flat_map(move |afi| {
             let target = prop_oneof![Just(MapTarget::Local), v4().prop_map(MapTarget::Nbma)];
             (Just(afi), family(afi), target)

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use nhrp_config::{
     AddressFamilySettings, Afi, Config, DEFAULT_HOLDTIME, DebugTopics, EditError, InterfaceConfig, MapTarget,
     Mtu, MulticastTarget, NhsConfig, NhsProtocol, TunnelProtection, Uniqueness,
@@ -190,6 +191,10 @@ struct Family {
     registration_no_unique: bool,
     #[serde(skip_serializing_if = "is_default")]
     registration_unique: Unique,
+    #[serde(skip_serializing_if = "is_default")]
+    registration_require_identity: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    registration_identity: Vec<Identity>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     multicast: Vec<Multicast>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -209,6 +214,8 @@ impl Default for Family {
             redirect: false,
             registration_no_unique: false,
             registration_unique: Unique::default(),
+            registration_require_identity: false,
+            registration_identity: Vec::new(),
             multicast: Vec::new(),
             mtu: None,
             nhs: Vec::new(),
@@ -268,6 +275,14 @@ enum Dynamic {
 
 fn dynamic() -> ProtocolAddress {
     ProtocolAddress::Word(Dynamic::Dynamic)
+}
+
+/// Who may register addresses of a prefix.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Identity {
+    prefix: IpNet,
+    identity: String,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -354,6 +369,12 @@ impl From<&AddressFamilySettings> for Family {
                 Uniqueness::Replace => Unique::Replace,
                 Uniqueness::Strict => Unique::Strict,
             },
+            registration_require_identity: settings.require_identity,
+            registration_identity: settings
+                .identities
+                .iter()
+                .map(|(prefix, identity)| Identity { prefix: *prefix, identity: identity.clone() })
+                .collect(),
             multicast: settings
                 .multicast
                 .iter()
@@ -435,6 +456,12 @@ impl From<Family> for AddressFamilySettings {
                 Unique::Replace => Uniqueness::Replace,
                 Unique::Strict => Uniqueness::Strict,
             },
+            require_identity: family.registration_require_identity,
+            identities: family
+                .registration_identity
+                .into_iter()
+                .map(|entry| (entry.prefix.trunc(), entry.identity))
+                .collect(),
             maps: family
                 .map
                 .into_iter()

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
+use ipnet::IpNet;
 use nhrp_config::{
     Afi, Config, DebugTopics, Edit, InterfaceEdit, MapTarget, Mtu, MulticastTarget, NhsConfig, NhsProtocol,
     RenderOptions, TunnelProtection, Uniqueness,
@@ -60,8 +61,11 @@ fn interface_edit() -> impl Strategy<Value = InterfaceEdit> {
         (afi(), any::<bool>()).prop_map(|(a, on)| InterfaceEdit::NoUnique(a, on)),
         (afi(), prop_oneof![Just(Uniqueness::Strict), Just(Uniqueness::Replace)])
             .prop_map(|(a, policy)| InterfaceEdit::Uniqueness(a, policy)),
+        (afi(), any::<bool>()).prop_map(|(a, on)| InterfaceEdit::RequireIdentity(a, on)),
     ];
+    let prefix = (address(), 0u8..=32).prop_map(|(a, length)| IpNet::new(a, length).unwrap());
     let lists = prop_oneof![
+        (afi(), prefix, "[!-~]([ -~]{0,4}[!-~])?").prop_map(|(a, p, who)| InterfaceEdit::Identity(a, p, who)),
         (afi(), address(), target).prop_map(|(a, p, t)| InterfaceEdit::Map(a, p, t)),
         (afi(), multicast()).prop_map(|(a, t)| InterfaceEdit::Multicast(a, t)),
         (afi(), protocol, word(), any::<u8>()).prop_map(|(a, protocol, nbma, priority)| {

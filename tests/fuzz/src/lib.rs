@@ -16,6 +16,7 @@ mod packets;
     reason = "a test of nhrp-engine, shared"
 )]
 mod sequences;
+mod vici;
 mod vty;
 mod zapi;
 
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 pub use hammer::{Found, Harvest, add_to_corpus, hammer};
 pub use packets::{decode, roundtrip};
 pub use sequences::{Depth, engine};
+pub use vici::vici;
 pub use vty::vty;
 pub use zapi::zapi;
 
@@ -52,11 +54,12 @@ macro_rules! stateless {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     Target { name: "decode", check: stateless!(decode), seeds: packet_seeds, longest: 600 },
     Target { name: "roundtrip", check: stateless!(roundtrip), seeds: packet_seeds, longest: 600 },
     Target { name: "engine", check: engine_states, seeds: Vec::new, longest: 1600 },
     Target { name: "zapi", check: stateless!(zapi), seeds: zapi::seeds, longest: 4096 },
+    Target { name: "vici", check: stateless!(vici), seeds: vici::seeds, longest: 4096 },
     Target { name: "vty", check: stateless!(vty), seeds: vty::seeds, longest: 4096 },
 ];
 

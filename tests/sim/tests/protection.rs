@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use nhrp_config::TunnelProtection;
-use nhrp_engine::{Input, Output};
+use nhrp_engine::{ClearWhat, Input, Link, Notice, Output};
+use nhrp_wire::CieCode;
 use nhrp_wire::PacketType::{RegistrationReply, RegistrationRequest};
-use sim::shorthand::{nbma_of, secs};
-use sim::{Network, NodeId, Router};
+use sim::shorthand::{ip, nbma_of, secs};
+use sim::{Network, NodeId, Router, Tunnel};
 
 fn own(net: &Network, node: NodeId) -> IpAddr {
     net.node(node).tunnels[0].nbma
@@ -32,9 +33,13 @@ fn guarded(net: &mut Network, node: NodeId, failure: Option<&str>) {
 }
 
 fn sa(net: &mut Network, node: NodeId, peer: NodeId, up: bool) {
-    let (local, remote) = (own(net, node), own(net, peer));
+    sa_with(net, node, own(net, peer), up, "peer.example");
+}
+
+fn sa_with(net: &mut Network, node: NodeId, remote: IpAddr, up: bool, identity: &str) {
+    let local = own(net, node);
     let input = if up {
-        Input::Protected { local, remote, identity: "peer.example".to_owned() }
+        Input::Protected { local, remote, identity: identity.to_owned() }
     } else {
         Input::Unprotected { local, remote }
     };
@@ -175,4 +180,164 @@ fn an_association_that_was_there_first_is_used() {
     net.run_for(secs(3));
     assert_eq!((net.node(hub).fib.neighbours.len(), net.node(spoke).fib.neighbours.len()), (1, 1));
     assert!(asked(&net, spoke).is_empty(), "nobody needs to make another");
+}
+
+fn unprotected(net: &Network, node: NodeId) -> Vec<IpAddr> {
+    let released = net.node(node).others.iter().filter_map(|(_, output)| match output {
+        Output::Unprotect { remote, terminate: true, .. } => Some(*remote),
+        _ => None,
+    });
+    released.collect()
+}
+
+/// A hub with two registered spokes, all with associations.
+fn protected_three() -> (Network, NodeId, [NodeId; 2]) {
+    let (mut net, hub, one) = protected_pair();
+    let two = net.add_router(Router::spoke(3, 1));
+    protect(&mut net, two);
+    guarded(&mut net, two, None);
+    for spoke in [one, two] {
+        sa(&mut net, hub, spoke, true);
+        sa(&mut net, spoke, hub, true);
+    }
+    net.run_for(secs(3));
+    assert_eq!(net.node(hub).fib.neighbours.len(), 2);
+    (net, hub, [one, two])
+}
+
+/// What ends a mapping before its time ends the associations of that peer, too, and no other's.
+#[test]
+fn a_purge_or_an_operator_releases_the_association_of_that_peer() {
+    let (mut net, hub, [one, two]) = protected_three();
+    // The spoke takes its leave: its line goes, and it says so.
+    net.configure(one, |c| c.ip.nhs.clear());
+    net.run_for(secs(5));
+    assert_eq!(unprotected(&net, hub), [own(&net, one)]);
+    assert_eq!(net.node(hub).fib.neighbours.len(), 1);
+
+    net.input(hub, Input::Clear(ClearWhat::Cache));
+    assert_eq!(unprotected(&net, hub), [own(&net, one), own(&net, two)]);
+}
+
+#[test]
+fn a_peer_that_moves_registers_from_its_new_address_over_a_new_association() {
+    let (mut net, hub, [one, two]) = protected_three();
+    let (former, new) = (own(&net, one), ip("172.16.9.9"));
+    net.relocate(one, new);
+    assert_eq!(unprotected(&net, one), [own(&net, hub)], "what was from the former address ends");
+    let before = net.now();
+    net.run_for(secs(1));
+    assert!(net.sent(one, RegistrationRequest, before).is_empty(), "the new address is not guarded yet");
+    guarded(&mut net, one, None);
+    net.run_for(secs(1));
+    assert_eq!(asked(&net, one), [own(&net, hub)]);
+    sa_with(&mut net, hub, new, true, "peer.example");
+    sa(&mut net, one, hub, true);
+    // The hub asks at the former address first, which was unique.
+    net.run_for(secs(20));
+    let overlay = Router::overlay4(2).to_string();
+    assert_eq!(nbma_of(&net, hub, &overlay), Some(new));
+    assert_eq!(unprotected(&net, hub), [former], "and the hub ends the former association, no other");
+    assert_eq!(nbma_of(&net, hub, &Router::overlay4(3).to_string()), Some(own(&net, two)));
+}
+
+/// The other end may have seen a longer loss than we, and forgotten us.
+#[test]
+fn a_client_registers_again_when_its_association_was_made_anew() {
+    let (mut net, hub, spoke) = protected_pair();
+    sa(&mut net, hub, spoke, true);
+    sa(&mut net, spoke, hub, true);
+    net.run_for(secs(2));
+    sa(&mut net, hub, spoke, false);
+    sa(&mut net, hub, spoke, true);
+    assert_eq!(net.node(hub).fib.neighbours.len(), 0, "the hub has lost it");
+    net.run_for(secs(1));
+    assert_eq!(net.node(hub).fib.neighbours.len(), 0, "and the spoke does not know");
+    let (local, remote) = (own(&net, spoke), own(&net, hub));
+    net.input(spoke, Input::Reprotected { local, remote });
+    net.run_for(secs(1));
+    assert_eq!(net.node(hub).fib.neighbours.len(), 1);
+}
+
+/// Two tunnels from one address share its associations: one that goes takes nothing from the other.
+#[test]
+fn tunnels_from_one_address_share_associations() {
+    let (mut net, hub, spoke) = protected_pair();
+    sa(&mut net, hub, spoke, true);
+    sa(&mut net, spoke, hub, true);
+    net.run_for(secs(2));
+    let second = |net: &mut Network, protected: bool| {
+        let mut config = net.node(spoke).router.config.clone();
+        config.protection = config.protection.filter(|_| protected);
+        net.input(spoke, Input::Configure { name: "gre2".to_owned(), config: Box::new(config) });
+    };
+    second(&mut net, true);
+    let nbma = own(&net, spoke);
+    net.node_mut(spoke).tunnels.push(Tunnel { ifindex: 11, key: 43, nbma });
+    let name = "gre2".to_owned();
+    net.input(spoke, Input::Link(Link { ifindex: 11, name: name.clone(), up: true, gre: true, mtu: 1500 }));
+    net.input(
+        spoke,
+        Input::AddressAdded { ifindex: 11, address: "10.254.0.2/32".parse().unwrap(), secondary: false },
+    );
+    let local = v4(own(&net, spoke));
+    net.input(spoke, Input::Gre { ifindex: 11, local: Some(local), link: Some(2) });
+    net.input(spoke, Input::Guarded { name, local, failure: None });
+    net.run_for(secs(2));
+    second(&mut net, false);
+    net.run_for(secs(2));
+    assert!(unprotected(&net, spoke).is_empty(), "the first tunnel needs it still");
+    assert_eq!(net.node(spoke).fib.neighbours.len(), 1);
+    net.configure(spoke, |c| c.protection = None);
+    assert_eq!(unprotected(&net, spoke), [own(&net, hub)]);
+}
+
+fn refusals(net: &Network, hub: NodeId) -> usize {
+    net.node(hub).notices.iter().filter(|(_, n)| matches!(n, Notice::IdentityRefused { .. })).count()
+}
+
+#[test]
+fn a_client_registers_what_its_identity_may_have_and_nothing_else() {
+    let (mut net, hub, spoke) = protected_pair();
+    let (overlay, there) = (Router::overlay4(2), own(&net, spoke));
+    net.configure(hub, |c| c.ip.require_identity = true);
+    sa(&mut net, spoke, hub, true);
+    net.run_for(secs(3));
+    assert!(
+        net.sent(hub, RegistrationReply, Default::default()).is_empty(),
+        "not judged before charon has told who it is"
+    );
+    assert_eq!(refusals(&net, hub), 0);
+
+    sa_with(&mut net, hub, there, true, "spoke2.example");
+    net.run_for(secs(90));
+    assert_eq!(nbma_of(&net, hub, &overlay.to_string()), None);
+    assert!(refusals(&net, hub) > 0);
+    let replies = net.sent(hub, RegistrationReply, Default::default());
+    let codes: Vec<_> = replies
+        .iter()
+        .map(|frame| match frame.packet().message {
+            nhrp_wire::Message::RegistrationReply(exchange) => exchange.cies[0].code,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert!(
+        !codes.is_empty() && codes.iter().all(|code| *code == CieCode::AdministrativelyProhibited),
+        "{codes:?}"
+    );
+
+    // A line lets it, in any case of letters.
+    let prefix = "10.255.0.0/24".parse().unwrap();
+    net.configure(hub, |c| c.ip.identities.push((prefix, "Spoke2.Example".to_owned())));
+    net.run_for(secs(130));
+    assert_eq!(nbma_of(&net, hub, &overlay.to_string()), Some(there));
+    // Without the line it has it no more.
+    net.configure(hub, |c| c.ip.identities.clear());
+    assert_eq!(nbma_of(&net, hub, &overlay.to_string()), None);
+    // The address itself is an identity, and one that changes is judged anew.
+    sa_with(&mut net, hub, there, true, &overlay.to_string());
+    net.run_for(secs(7200));
+    assert_eq!(nbma_of(&net, hub, &overlay.to_string()), Some(there));
+    sa_with(&mut net, hub, there, true, "");
+    assert_eq!(nbma_of(&net, hub, &overlay.to_string()), None, "several stations at that address");
 }

@@ -21,6 +21,8 @@ pub struct IpsecView {
     pub profiles: Vec<(String, Result<String, String>)>,
     /// The last thing that went wrong.
     pub last_error: Option<String>,
+    /// Packets and events of charon's that were passed over.
+    pub odd: u32,
     /// Peers.
     pub peers: Vec<IpsecRow>,
 }
@@ -75,6 +77,9 @@ pub fn ipsec(view: &IpsecView, json: bool, release: Release) -> Reply {
     }
     if let Some(error) = &view.last_error {
         let _ = writeln!(out, "Last error: {error}");
+    }
+    if view.odd > 0 {
+        let _ = writeln!(out, "Packets of charon's that were passed over: {}", view.odd);
     }
     if !view.peers.is_empty() {
         let _ = writeln!(
@@ -139,6 +144,7 @@ fn document(view: &IpsecView) -> Value {
         ("guarded", Value::Array(guarded.collect())),
         ("profiles", Value::Array(profiles.collect())),
         ("lastError", optional(view.last_error.as_deref())),
+        ("packetsPassedOver", view.odd.into()),
         ("peers", Value::Array(peers.collect())),
     ])
 }

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use crate::{
     AddressFamilySettings, Afi, Config, Edit, EditError, InterfaceConfig, InterfaceEdit, MulticastTarget,
     NhsConfig, NhsProtocol, TunnelProtection,
@@ -63,6 +65,9 @@ impl Config {
         self.interfaces.get(name).is_some_and(|interface| match edit {
             InterfaceEdit::Nhs(afi, nhs) => interface.family(*afi).nhs.contains(nhs),
             InterfaceEdit::Multicast(afi, target) => interface.family(*afi).multicast.contains(target),
+            InterfaceEdit::Identity(afi, prefix, identity) => {
+                interface.family(*afi).identities.contains(&(prefix.trunc(), identity.clone()))
+            }
             _ => false,
         })
     }
@@ -116,6 +121,18 @@ impl InterfaceConfig {
             InterfaceEdit::Redirect(afi, on) => self.family_mut(*afi).redirect = *on,
             InterfaceEdit::NoUnique(afi, on) => self.family_mut(*afi).no_unique = *on,
             InterfaceEdit::Uniqueness(afi, policy) => self.family_mut(*afi).uniqueness = *policy,
+            InterfaceEdit::RequireIdentity(afi, on) => self.family_mut(*afi).require_identity = *on,
+            InterfaceEdit::Identity(afi, prefix, identity) => {
+                check_family(*afi, prefix.addr())?;
+                check_text(Some(identity), "identity")?;
+                self.family_mut(*afi).add_identity(*prefix, identity)?;
+            }
+            InterfaceEdit::NoIdentity(afi, prefix, identity) => {
+                let list = &mut self.family_mut(*afi).identities;
+                let same = |(p, i): &(IpNet, String)| *p == prefix.trunc() && i == identity;
+                let at = list.iter().position(same).ok_or(EditError::NotFound)?;
+                list.remove(at);
+            }
             InterfaceEdit::Map(afi, protocol, target) => {
                 check_family(*afi, *protocol)?;
                 self.family_mut(*afi).maps.insert(*protocol, *target);
@@ -157,6 +174,15 @@ impl AddressFamilySettings {
             return Err(EditError::Exists);
         }
         self.multicast.push(target);
+        Ok(())
+    }
+
+    fn add_identity(&mut self, prefix: IpNet, identity: &str) -> Result<(), EditError> {
+        let entry = (prefix.trunc(), identity.to_owned());
+        if self.identities.contains(&entry) {
+            return Err(EditError::Exists);
+        }
+        self.identities.push(entry);
         Ok(())
     }
 

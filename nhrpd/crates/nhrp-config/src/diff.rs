@@ -1,6 +1,8 @@
 //! Which edits turn one configuration into another. Owns their order: whatever is in the way goes first, so that no
 //! edit is refused half-way, and a list keeps as much of itself as its order allows.
 
+use ipnet::IpNet;
+
 use crate::{AddressFamilySettings, Afi, Config, Edit, InterfaceConfig, InterfaceEdit, NhsConfig};
 
 impl Config {
@@ -94,6 +96,17 @@ fn diff_family(
     if old.uniqueness != new.uniqueness {
         edits.push(InterfaceEdit::Uniqueness(afi, new.uniqueness));
     }
+
+    if old.require_identity != new.require_identity {
+        edits.push(InterfaceEdit::RequireIdentity(afi, new.require_identity));
+    }
+    let (gone, added) = diff_list(&old.identities, &new.identities);
+    let forget =
+        |(prefix, identity): &(IpNet, String)| InterfaceEdit::NoIdentity(afi, *prefix, identity.clone());
+    edits.extend(gone.into_iter().map(forget));
+    edits.extend(
+        added.iter().map(|(prefix, identity)| InterfaceEdit::Identity(afi, *prefix, identity.clone())),
+    );
 
     // The order of maps means nothing (and two sets of them are equal in any order), so nothing is torn down for it.
     let gone = old.maps.keys().filter(|protocol| !new.maps.contains_key(*protocol));

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use crate::{Afi, MapTarget, Mtu, MulticastTarget, NhsConfig, NhsProtocol, TunnelProtection, Uniqueness};
 
 /// One change. What a `no` form takes but ignores is not part of it.
@@ -58,6 +60,12 @@ pub enum InterfaceEdit {
     NoUnique(Afi, bool),
     /// `[no] … registration unique <strict|replace>` (the default for `no`)
     Uniqueness(Afi, Uniqueness),
+    /// `[no] … registration require-identity`
+    RequireIdentity(Afi, bool),
+    /// `… registration identity PREFIX IDENTITY`
+    Identity(Afi, IpNet, String),
+    /// `no … registration identity PREFIX IDENTITY`
+    NoIdentity(Afi, IpNet, String),
     /// `… map PROTOCOL TARGET`
     Map(Afi, IpAddr, MapTarget),
     /// `no … map PROTOCOL`

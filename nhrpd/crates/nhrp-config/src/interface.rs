@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use indexmap::IndexMap;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 /// Address family of the overlay: the `ip` or `ipv6` that begins a command.
@@ -59,6 +60,10 @@ pub struct AddressFamilySettings {
     pub no_unique: bool,
     /// `registration unique strict|replace`
     pub uniqueness: Uniqueness,
+    /// `registration require-identity`: clients register addresses of their own only, by what IPsec knows of them.
+    pub require_identity: bool,
+    /// `registration identity PREFIX IDENTITY`, in the order typed: who may register addresses of which prefix.
+    pub identities: Vec<(IpNet, String)>,
     /// `map PROTOCOL <NBMA|local>`, in the order typed.
     pub maps: IndexMap<IpAddr, MapTarget>,
     /// `nhs … nbma …`, in the order typed.
@@ -80,6 +85,8 @@ impl Default for AddressFamilySettings {
             redirect: false,
             no_unique: false,
             uniqueness: Uniqueness::default(),
+            require_identity: false,
+            identities: Vec::new(),
             maps: IndexMap::new(),
             nhs: Vec::new(),
             multicast: Vec::new(),

@@ -296,6 +296,14 @@ fn family_lines(
     if settings.uniqueness == Uniqueness::Strict && options.wants(false) {
         lines.push(format!("{afi} nhrp registration unique strict"));
     }
+    if options.wants(false) {
+        if settings.require_identity {
+            lines.push(format!("{afi} nhrp registration require-identity"));
+        }
+        for (prefix, identity) in &settings.identities {
+            lines.push(format!("{afi} nhrp registration identity {prefix} {identity}"));
+        }
+    }
     if options.wants(true) {
         for (protocol, target) in &settings.maps {
             lines.push(format!("{afi} nhrp map {protocol} {target}"));

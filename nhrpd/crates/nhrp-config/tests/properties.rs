@@ -39,6 +39,11 @@ fn multicast() -> impl Strategy<Value = MulticastTarget> {
     ]
 }
 
+fn prefix() -> impl Strategy<Value = ipnet::IpNet> {
+    (address(), 0u8..=32)
+        .prop_filter_map("a prefix", |(address, length)| ipnet::IpNet::new(address, length).ok())
+}
+
 fn nhs_protocol() -> impl Strategy<Value = NhsProtocol> {
     prop_oneof![Just(NhsProtocol::Dynamic), address().prop_map(NhsProtocol::Address)]
 }
@@ -63,10 +68,13 @@ fn interface_edit() -> impl Strategy<Value = InterfaceEdit> {
         (afi(), any::<bool>()).prop_map(|(a, on)| InterfaceEdit::NoUnique(a, on)),
         (afi(), prop_oneof![Just(Uniqueness::Strict), Just(Uniqueness::Replace)])
             .prop_map(|(a, policy)| InterfaceEdit::Uniqueness(a, policy)),
+        (afi(), any::<bool>()).prop_map(|(a, on)| InterfaceEdit::RequireIdentity(a, on)),
     ];
     let lists = prop_oneof![
         3 => (afi(), address(), target()).prop_map(|(a, p, t)| InterfaceEdit::Map(a, p, t)),
         1 => (afi(), address()).prop_map(|(a, p)| InterfaceEdit::NoMap(a, p)),
+        2 => (afi(), prefix(), word()).prop_map(|(a, p, i)| InterfaceEdit::Identity(a, p, i)),
+        1 => (afi(), prefix(), word()).prop_map(|(a, p, i)| InterfaceEdit::NoIdentity(a, p, i)),
         3 => (afi(), multicast()).prop_map(|(a, t)| InterfaceEdit::Multicast(a, t)),
         1 => (afi(), multicast()).prop_map(|(a, t)| InterfaceEdit::NoMulticast(a, t)),
         3 => (afi(), nhs_protocol(), word(), 0u8..3).prop_map(|(a, protocol, nbma, priority)| {

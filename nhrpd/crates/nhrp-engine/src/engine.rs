@@ -191,6 +191,7 @@ impl Engine {
             Input::Resolved { token, addresses } => self.on_resolved(token, addresses),
             Input::Guarded { name, local, failure } => self.on_guarded(&name, local, failure),
             Input::Protected { local, remote, identity } => self.on_protected(local, remote, identity),
+            Input::Reprotected { local, remote } => self.on_reprotected(local, remote),
             Input::Unprotected { local, remote } => self.on_unprotected(local, remote),
             Input::Clear(what) => self.on_clear(what),
             Input::Authorising { on } => self.on_authorising(on),

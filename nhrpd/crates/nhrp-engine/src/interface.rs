@@ -135,13 +135,24 @@ impl Engine {
         let id = self.interface_by_name(name);
         let mut says_otherwise = Vec::new();
         let mut protection_changed = false;
+        let mut identities_changed = false;
         if let Some(interface) = self.interfaces.get_mut(id.key()) {
             if interface.config == config {
                 return;
             }
             says_otherwise = registers_differently(&interface.config, &config);
             protection_changed = interface.config.protection != config.protection;
+            let identities = |c: &InterfaceConfig| {
+                [Afi::Ip, Afi::Ipv6].map(|afi| {
+                    let family = c.family(afi);
+                    (family.require_identity, family.identities.clone())
+                })
+            };
+            identities_changed = identities(&interface.config) != identities(&config);
             interface.config = config;
+        }
+        if identities_changed {
+            self.judge_registered(id, None);
         }
         if protection_changed {
             self.reconsider_protection(id);

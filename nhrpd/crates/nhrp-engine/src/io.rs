@@ -144,6 +144,13 @@ pub enum Input {
         /// Who the peer is, as it has proved.
         identity: String,
     },
+    /// Packets between two addresses were not protected for a moment, and are again: what the peer had learned may be lost.
+    Reprotected {
+        /// Own NBMA address.
+        local: IpAddr,
+        /// The peer's.
+        remote: IpAddr,
+    },
     /// Packets between two addresses are protected no more.
     Unprotected {
         /// Own NBMA address.

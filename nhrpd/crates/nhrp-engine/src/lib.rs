@@ -20,6 +20,7 @@ mod engine;
 mod errors;
 mod forward;
 mod hex;
+mod identity;
 mod ids;
 mod indication;
 mod interface;

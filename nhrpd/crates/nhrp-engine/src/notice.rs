@@ -117,6 +117,17 @@ pub enum Notice {
         /// What happens.
         outcome: String,
     },
+    /// A client wants an overlay address that its IPsec identity may not have.
+    IdentityRefused {
+        /// Interface.
+        name: String,
+        /// The overlay address.
+        protocol: IpAddr,
+        /// Its NBMA address.
+        nbma: IpAddr,
+        /// Why.
+        reason: String,
+    },
     /// A client left, or its registration was taken away.
     ClientLeft {
         /// Interface.
@@ -199,6 +210,7 @@ impl Notice {
             Self::NameUnresolved { .. } => Some("names"),
             Self::RegistrationFailed { .. } => Some("registrations"),
             Self::AddressContested { .. } => Some("contested addresses"),
+            Self::IdentityRefused { .. } => Some("identities"),
             Self::MulticastRefused { .. } => Some("multicast refused"),
             Self::NotAuthorised { .. } => Some("not authorised"),
             _ => None,
@@ -212,6 +224,7 @@ impl Notice {
             Self::RegistrationFailed { .. }
             | Self::NameUnresolved { .. }
             | Self::AddressContested { .. }
+            | Self::IdentityRefused { .. }
             | Self::MulticastRefused { .. }
             | Self::Limit { .. }
             | Self::InterfaceState { obstacle: Some(_), .. } => Level::Warning,
@@ -316,6 +329,9 @@ impl fmt::Display for Notice {
                 f,
                 "{name}: {newcomer} wants to register {protocol}, which {holder} has registered as unique: {outcome}"
             ),
+            Self::IdentityRefused { name, protocol, nbma, reason } => {
+                write!(f, "{name}: {nbma} may not register {protocol}: {reason}")
+            }
             Self::ClientLeft { name, protocol, reason } => {
                 write!(f, "{name}: {protocol} is not registered any more: {reason}")
             }

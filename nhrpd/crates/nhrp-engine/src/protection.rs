@@ -57,6 +57,11 @@ impl Protection {
             timer: None,
         }
     }
+
+    /// Who the peer is, while an association with it is up.
+    pub(crate) fn identity(&self, local: IpAddr, remote: IpAddr) -> Option<&str> {
+        self.up.get(&(local, remote)).map(String::as_str)
+    }
 }
 
 /// Where an interface's guard is.
@@ -256,7 +261,13 @@ impl Engine {
             return;
         }
         self.protection.users.remove(&(id, nbma));
-        let Some(local) = self.interfaces.get(id.key()).and_then(|i| i.nbma) else { return };
+        if let Some(local) = self.interfaces.get(id.key()).and_then(|i| i.nbma) {
+            self.unprotect(local, nbma, terminate);
+        }
+    }
+
+    /// One interface needs no association with a peer any more. Another tunnel from the same address may.
+    fn unprotect(&mut self, local: IpAddr, nbma: IpAddr, terminate: bool) {
         let shared = self.protection.users.keys().any(|(other, peer)| {
             *peer == nbma && self.interfaces.get(other.key()).is_some_and(|i| i.nbma == Some(local))
         });
@@ -275,7 +286,7 @@ impl Engine {
         for nbma in peers {
             self.protection.users.remove(&(id, nbma));
             if let Some(local) = local {
-                self.push(Output::Unprotect { local, remote: nbma, terminate: true });
+                self.unprotect(local, nbma, true);
             }
         }
     }
@@ -309,6 +320,9 @@ impl Engine {
     /// Packets between two addresses are protected from now on, or the peer has another identity.
     pub(crate) fn on_protected(&mut self, local: IpAddr, remote: IpAddr, identity: String) {
         if self.protection.up.insert((local, remote), identity).is_some() {
+            for id in self.interfaces_protected_from(local) {
+                self.judge_registered(id, Some(remote));
+            }
             return;
         }
         for id in self.interfaces_protected_from(local) {
@@ -316,6 +330,7 @@ impl Engine {
                 Some(user) => (user.entries.clone(), std::mem::take(&mut user.waiting)),
                 None => (BTreeSet::new(), VecDeque::new()),
             };
+            self.judge_registered(id, Some(remote));
             for entry in entries {
                 self.install(entry);
             }
@@ -327,6 +342,16 @@ impl Engine {
                 self.register_if_waiting(registration);
             }
             self.release_if_unused(id, remote, false);
+        }
+    }
+
+    /// There was none for a moment, too short to be believed; the other end may have seen a longer one, and then it has
+    /// forgotten us.
+    pub(crate) fn on_reprotected(&mut self, local: IpAddr, remote: IpAddr) {
+        for id in self.interfaces_protected_from(local) {
+            for registration in self.registrations_with(id, remote) {
+                self.register_again(registration);
+            }
         }
     }
 

@@ -38,6 +38,9 @@ impl Engine {
             return self
                 .refuse(source, "registration, but this interface has no overlay address of its own yet");
         };
+        if self.identity_to_come(interface, afi, source) {
+            return self.refuse(source, "registration of a peer about whom charon has said nothing yet");
+        }
         let unique = request.flags & flags::REGISTRATION_UNIQUE != 0;
         let behind_nat = source != source_nbma;
         let own_holdtime = self.holdtime(interface, afi);
@@ -117,6 +120,9 @@ impl Engine {
         }
         if cie.holding_time == 0 {
             return self.unregister(interface, source, protocol);
+        }
+        if !self.may_register(interface, protocol, source) {
+            return CieCode::AdministrativelyProhibited;
         }
         if self.is_contested(interface, protocol, source) {
             return CieCode::AlreadyRegistered;

@@ -30,6 +30,8 @@ pub struct Stats {
     pub registrations_served: u64,
     /// Entries of registration requests refused, because another station has the address as its own.
     pub registrations_contested: u64,
+    /// Entries of registration requests refused, because the client's identity may not have the address.
+    pub registrations_of_others: u64,
     /// Questions to a registered station whether it is still there.
     pub holders_asked: u64,
     /// Own registrations accepted by an NHS.

@@ -14,7 +14,9 @@
 //! [`GRACE`]: the kernel has the SAs still, and charon may come back and list them.
 
 mod attempt;
+mod duplicates;
 mod events;
+mod reach;
 mod status;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -26,7 +28,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 
 use crate::message::Section;
-use crate::packet::{Packet, PacketError};
+use crate::packet::Packet;
 use crate::settings::Files;
 use crate::template::Template;
 
@@ -44,6 +46,8 @@ pub const ATTEMPT: Duration = Duration::from_secs(15);
 pub const ANSWER: Duration = Duration::from_secs(30);
 /// The longest pause between two attempts; the first one is a second.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// SAs that are kept account of: more than one for each peer that `--max-peers` allows by default.
+pub const MOST_SAS: usize = 262_144;
 
 /// The two ends of an SA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +56,21 @@ pub struct Pair {
     pub local: IpAddr,
     /// The peer's address.
     pub remote: IpAddr,
+}
+
+/// By which profiles a peer is negotiated with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profiles {
+    /// The one to begin with.
+    pub first: String,
+    /// Tried when an attempt by the first one fails.
+    pub fallback: Option<String>,
+}
+
+impl From<&str> for Profiles {
+    fn from(first: &str) -> Self {
+        Self { first: first.to_owned(), fallback: None }
+    }
 }
 
 /// What is known about charon.
@@ -94,8 +113,14 @@ pub enum Event {
     Up {
         /// Between whom.
         pair: Pair,
-        /// The authenticated identity of the peer.
+        /// The authenticated identity of the peer; empty if there are several at that address.
         identity: String,
+    },
+    /// They have been without protection for less than [`HOLD`], and are protected by a new IKE SA: what the peer knows
+    /// of us may be lost.
+    Remade {
+        /// Between whom.
+        pair: Pair,
     },
     /// They are not any more.
     Down {
@@ -118,8 +143,10 @@ pub enum Event {
 enum Command {
     Version,
     ListSas,
-    Load(Pair),
-    Initiate(Pair),
+    /// A copy of a profile for a peer.
+    Load(Pair, String),
+    /// For the attempt of this number.
+    Initiate(Pair, u32),
     Install(String),
     /// An IKE SA by its number.
     Terminate(u32),
@@ -136,8 +163,8 @@ impl Command {
         match self {
             Self::Version => "version",
             Self::ListSas => "list-sas",
-            Self::Load(_) => "load-conn",
-            Self::Initiate(_) => "initiate",
+            Self::Load(..) => "load-conn",
+            Self::Initiate(..) => "initiate",
             Self::Install(_) => "install",
             Self::Terminate(_) | Self::TerminateChild(_) | Self::Abandon(_) => "terminate",
             Self::Unload(_) => "unload-conn",
@@ -151,6 +178,12 @@ struct Child {
     pair: Pair,
     ike: u32,
     ike_name: String,
+    /// Who the peer is in this IKE SA.
+    identity: String,
+    selectors: String,
+    /// The IKE SA was begun here.
+    initiator: bool,
+    initiator_spi: String,
 }
 
 /// How far an attempt to get an SA is.
@@ -170,26 +203,37 @@ enum Phase {
     Trapped,
 }
 
-#[derive(Clone, Debug)]
-struct Wish {
+/// The connection that was loaded for a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Loaded {
+    name: String,
+    /// The profile that it is a copy of.
     profile: String,
 }
 
 #[derive(Debug)]
 struct Peer {
-    wish: Option<Wish>,
+    wish: Option<Profiles>,
+    /// The first profile has failed, it is the other one's turn; and why it has.
+    fallen_back: Option<String>,
     children: BTreeSet<u32>,
     identity: String,
     /// The owner was told that it is up.
     told: bool,
     phase: Phase,
+    /// Which attempt it is: an answer that charon owes may be about the one before.
+    attempt: u32,
     /// When the loss of the last SA is told.
     hold: Option<Instant>,
+    /// Since when it has several SAs that do the same.
+    several: Option<Instant>,
     /// Attempts in vain since the last SA.
     failures: u32,
     last_error: Option<String>,
+    /// What charon has said about the attempt under way.
+    said: Option<String>,
     /// The connection that was made for it is loaded.
-    loaded: Option<String>,
+    loaded: Option<Loaded>,
     timer: Option<Instant>,
 }
 
@@ -197,16 +241,27 @@ impl Peer {
     fn new() -> Self {
         Self {
             wish: None,
+            fallen_back: None,
             children: BTreeSet::new(),
             identity: String::new(),
             told: false,
             phase: Phase::Idle,
+            attempt: 0,
             hold: None,
+            several: None,
             failures: 0,
             last_error: None,
+            said: None,
             loaded: None,
             timer: None,
         }
+    }
+
+    /// The profile of the attempt that is under way or comes next.
+    fn profile(&self) -> Option<&str> {
+        let wish = self.wish.as_ref()?;
+        let fallback = wish.fallback.as_deref().filter(|_| self.fallen_back.is_some());
+        Some(fallback.unwrap_or(&wish.first))
     }
 }
 
@@ -244,6 +299,7 @@ pub struct Backend {
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
     last_error: Option<String>,
+    reach: reach::Reach,
     rng: StdRng,
 }
 
@@ -284,6 +340,7 @@ impl Backend {
             actions: VecDeque::new(),
             events: VecDeque::new(),
             last_error: None,
+            reach: reach::Reach::default(),
             rng,
         }
     }
@@ -304,20 +361,14 @@ impl Backend {
         self.events.pop_front()
     }
 
+    fn is_reached(&self) -> bool {
+        matches!(self.mode, Mode::Patched | Mode::Stock)
+    }
+
     /// Whether [`Backend::poll_event`] has something.
     #[must_use]
     pub fn has_events(&self) -> bool {
         !self.events.is_empty()
-    }
-
-    /// A packet came that cannot be read. What was asked for may be answered by the next.
-    pub fn unreadable(&mut self, now: Instant, error: &PacketError) {
-        self.now = now.max(self.now);
-        self.notice(
-            true,
-            "unreadable",
-            format!("charon sent a packet that cannot be read: {error}; ignored"),
-        );
     }
 
     /// When [`Backend::deadline`] is due.
@@ -329,15 +380,17 @@ impl Backend {
 
     /// A peer needs an SA by a profile; asked again with another profile, by that one from the next attempt on. `eager`:
     /// begin at once. Otherwise the end with the higher address waits a moment, because often both ends want the same.
-    pub fn want(&mut self, now: Instant, pair: Pair, profile: &str, eager: bool) {
+    pub fn want(&mut self, now: Instant, pair: Pair, profiles: &Profiles, eager: bool) {
         self.now = now.max(self.now);
         let peer = self.peers.entry(pair).or_insert_with(Peer::new);
-        let wish = Wish { profile: profile.to_owned() };
-        let former = peer.wish.replace(wish);
+        let former = peer.wish.replace(profiles.clone());
+        let changed = former.is_some_and(|former| former != *profiles);
+        if changed {
+            peer.fallen_back = None;
+        }
         if peer.told && peer.hold.is_none() {
             return;
         }
-        let changed = former.is_some_and(|former| former.profile != profile);
         let waits = matches!(peer.phase, Phase::Idle) || (changed && matches!(peer.phase, Phase::Pause(_)));
         if waits && peer.children.is_empty() {
             let delay = if eager || pair.local < pair.remote { Duration::ZERO } else { attempt::POLITENESS };
@@ -350,23 +403,34 @@ impl Backend {
         self.now = now.max(self.now);
         let Some(peer) = self.peers.get_mut(&pair) else { return };
         peer.wish = None;
-        let children = peer.children.clone();
+        peer.fallen_back = None;
+        let children = if terminate { peer.children.clone() } else { BTreeSet::new() };
         self.end_attempt(pair);
-        let mut ended = HashSet::new();
-        for id in children.into_iter().filter(|_| terminate) {
-            let Some(child) = self.children.get(&id) else { continue };
-            if self.is_ours(&child.ike_name) {
-                if ended.insert(child.ike) {
-                    self.commands.push_back(Command::Terminate(child.ike));
-                }
-            } else {
-                // Somebody else's connection: it may carry more than ours.
-                self.commands.push_back(Command::TerminateChild(id));
-            }
-        }
+        self.terminate(&children);
         self.unload(pair);
         self.forget_if_unused(pair);
         self.next_command();
+    }
+
+    /// Ends these CHILD SAs, and IKE SAs that are ours and have no others.
+    fn terminate(&mut self, ids: &BTreeSet<u32>) {
+        let mut ended = HashSet::new();
+        for id in ids {
+            let Some(Child { pair, ike, ike_name, .. }) = self.children.get(id) else { continue };
+            let in_it = |other: &u32| self.children.get(other).is_some_and(|child| child.ike == *ike);
+            let others = self.peers.get(pair).map(|peer| &peer.children);
+            let alone = others.is_none_or(|o| !o.iter().any(|other| in_it(other) && !ids.contains(other)));
+            let command = if alone && self.is_ours(ike_name) {
+                if !ended.insert(*ike) {
+                    continue;
+                }
+                Command::Terminate(*ike)
+            } else {
+                // Somebody else's connection, or one that carries more.
+                Command::TerminateChild(*id)
+            };
+            self.commands.push_back(command);
+        }
     }
 
     /// Whether a connection was made here, or is a profile that is used here.
@@ -381,66 +445,11 @@ impl Backend {
                 .any(|template| template.connection == connection)
     }
 
-    /// The connection for commands was made.
-    pub fn connected(&mut self, now: Instant) {
-        self.now = now.max(self.now);
-        self.mode = Mode::Probing;
-        self.synchronised = false;
-        self.version = None;
-        self.templates.clear();
-        self.traps.clear();
-        self.by_name.clear();
-        for peer in self.peers.values_mut() {
-            peer.loaded = None;
-        }
-        self.register(Channel::Commands, "child-state-installed");
-    }
-
-    /// The connection for events was made.
-    pub fn events_connected(&mut self, now: Instant) {
-        self.now = now.max(self.now);
-        for name in ["child-updown", "child-rekey", "ike-rekey", "ike-update", "log"] {
-            self.register(Channel::Events, name);
-        }
-    }
-
-    /// A connection ended, or could not be made.
-    pub fn lost(&mut self, now: Instant, reason: &str) {
-        self.now = now.max(self.now);
-        let was_there = !matches!(self.mode, Mode::Down(_));
-        if was_there {
-            self.notice(
-                true,
-                "charon lost",
-                format!("charon is gone: {reason}; what it has set up is kept for now"),
-            );
-        }
-        self.mode = Mode::Down(reason.to_owned());
-        self.commands.clear();
-        self.in_flight = None;
-        self.listed = None;
-        self.registering.clear();
-        self.answer_due = None;
-        self.actions.clear();
-        self.queue.clear();
-        self.active = 0;
-        if was_there {
-            self.actions.push_back(Action::Close);
-            self.give_up_at = Some(self.now + GRACE);
-        }
-        let pairs: Vec<Pair> = self.peers.keys().copied().collect();
-        for pair in pairs {
-            self.set_phase(pair, Phase::Idle);
-        }
-    }
-
     /// Time has passed.
     pub fn deadline(&mut self, now: Instant) {
         self.now = now.max(self.now);
         if self.answer_due.is_some_and(|at| at <= self.now) {
-            let what = self.in_flight.as_ref().map_or("registration of events", Command::name);
-            let text = format!("no answer to '{what}' for {} s", ANSWER.as_secs());
-            self.lost(now, &text);
+            self.hung();
         }
         if self.give_up_at.is_some_and(|at| at <= self.now) {
             self.give_up_at = None;
@@ -467,6 +476,7 @@ impl Backend {
                 self.events.push_back(Event::Down { pair });
             }
         }
+        self.end_duplicates(pair);
         self.attempt_timer(pair);
         self.arm(pair);
         self.forget_if_unused(pair);
@@ -474,12 +484,13 @@ impl Backend {
 
     /// Arms the one timer of a peer for what comes first.
     fn arm(&mut self, pair: Pair) {
+        let duplicates = self.duplicates_due(pair);
         let Some(peer) = self.peers.get_mut(&pair) else { return };
         let phase = match peer.phase {
             Phase::Pause(at) | Phase::Negotiating(at) => Some(at),
             Phase::Idle | Phase::Queued | Phase::Asked | Phase::Trapped => None,
         };
-        let at = [phase, peer.hold].into_iter().flatten().min();
+        let at = [phase, peer.hold, duplicates].into_iter().flatten().min();
         if at == peer.timer {
             return;
         }

@@ -6,19 +6,17 @@
 use std::future::pending;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixStream;
 
-use crate::backend::{Action, Backend, Channel, Event, Pair, Status};
+use crate::backend::{Action, Backend, Channel, Event, Pair, Profiles, Status};
 use crate::packet::{Deframer, Packet, PacketError};
 use crate::settings::Files;
 
-/// Between attempts to reach charon, which takes some seconds to start.
-const RETRY: Duration = Duration::from_secs(1);
 /// Octets read in one turn.
 const TURN: usize = 64 << 10;
 /// Octets that may wait for charon to read them.
@@ -179,8 +177,8 @@ impl Charon {
     }
 
     /// A peer needs an SA; see [`Backend::want`].
-    pub fn want(&mut self, pair: Pair, profile: &str, eager: bool) {
-        self.backend.want(Instant::now(), pair, profile, eager);
+    pub fn want(&mut self, pair: Pair, profiles: &Profiles, eager: bool) {
+        self.backend.want(Instant::now(), pair, profiles, eager);
     }
 
     /// A peer needs none any more; see [`Backend::release`].
@@ -258,7 +256,7 @@ impl Charon {
     fn close(&mut self) {
         self.commands = None;
         self.events = None;
-        self.retry_at = self.active.then(|| Instant::now() + RETRY);
+        self.retry_at = self.active.then(|| Instant::now() + self.backend.retry_after());
     }
 
     /// Does what the backend wants done, as far as that can be done now.

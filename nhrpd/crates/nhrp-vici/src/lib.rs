@@ -19,5 +19,5 @@ pub mod sa;
 pub mod settings;
 pub mod template;
 
-pub use backend::{Backend, Event, Mode, Pair, PeerStatus, Status};
+pub use backend::{Backend, Event, Mode, Pair, PeerStatus, Profiles, Status};
 pub use client::{Charon, Options};

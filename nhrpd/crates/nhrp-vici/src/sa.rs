@@ -21,6 +21,10 @@ pub struct IkeSa {
     pub remote_id: String,
     /// charon's word, such as `ESTABLISHED`.
     pub state: String,
+    /// It was begun here.
+    pub initiator: bool,
+    /// The number by which both ends know it, as charon writes it; empty if it is not told.
+    pub initiator_spi: String,
     /// Its CHILD SAs.
     pub children: Vec<ChildSa>,
 }
@@ -34,6 +38,8 @@ pub struct ChildSa {
     pub state: String,
     /// Whether its selectors let GRE through.
     pub carries_gre: bool,
+    /// Its selectors in one text: two with the same do the same.
+    pub selectors: String,
 }
 
 /// A rekeyed CHILD SA: its number before and now.
@@ -48,12 +54,15 @@ fn is_gre(selector: &str) -> bool {
 }
 
 fn child(section: &Section) -> Option<ChildSa> {
-    let mut selectors = section.texts("local-ts").chain(section.texts("remote-ts")).peekable();
+    let (own, peers): (Vec<&str>, Vec<&str>) =
+        (section.texts("local-ts").collect(), section.texts("remote-ts").collect());
+    let mut selectors = own.iter().chain(&peers).peekable();
     Some(ChildSa {
         id: section.number("uniqueid")?,
         state: section.text("state").unwrap_or_default().to_owned(),
         // The patched events tell no selectors.
-        carries_gre: selectors.peek().is_none() || selectors.any(is_gre),
+        carries_gre: selectors.peek().is_none() || selectors.any(|selector| is_gre(selector)),
+        selectors: format!("{} === {}", own.join(" "), peers.join(" ")),
     })
 }
 
@@ -70,6 +79,8 @@ fn ike(name: &str, section: &Section) -> Option<IkeSa> {
         remote: address("remote-host")?,
         remote_id: section.text("remote-id").unwrap_or_default().to_owned(),
         state: section.text("state").unwrap_or_default().to_owned(),
+        initiator: section.is_yes("initiator"),
+        initiator_spi: section.text("initiator-spi").unwrap_or_default().to_owned(),
         children: children.into_iter().flat_map(Section::sections).filter_map(|(_, c)| child(c)).collect(),
     })
 }
@@ -89,10 +100,29 @@ pub fn rekeyed(message: &Section) -> impl Iterator<Item = (IkeSa, Rekeyed)> {
     })
 }
 
-/// The numbers of an IKE SA before and after an `ike-rekey`.
-pub fn ike_rekeyed(message: &Section) -> impl Iterator<Item = Rekeyed> {
+/// A rekeyed IKE SA.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IkeRekeyed {
+    /// charon's number before.
+    pub old: u32,
+    /// And now.
+    pub new: u32,
+    /// Whether the new one was begun here, if that is told.
+    pub initiator: Option<bool>,
+    /// The new one's number that both ends know, empty if it is not told.
+    pub initiator_spi: String,
+}
+
+/// What an `ike-rekey` tells.
+pub fn ike_rekeyed(message: &Section) -> impl Iterator<Item = IkeRekeyed> {
     message.sections().filter_map(|(_, section)| {
-        let id = |when: &str| section.section(when)?.number("uniqueid");
-        Some((id("old")?, id("new")?))
+        let new = section.section("new")?;
+        let initiator_spi = new.text("initiator-spi").unwrap_or_default().to_owned();
+        Some(IkeRekeyed {
+            old: section.section("old")?.number("uniqueid")?,
+            new: new.number("uniqueid")?,
+            initiator: (!initiator_spi.is_empty()).then(|| new.is_yes("initiator")),
+            initiator_spi,
+        })
     })
 }

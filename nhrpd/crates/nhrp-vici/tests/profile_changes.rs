@@ -76,7 +76,7 @@ fn an_attempt_goes_by_the_file_as_it_is() {
     let pair = Pair { local: IpAddr::from([192, 0, 2, 1]), remote: IpAddr::from([198, 51, 100, 1]) };
     backend.connected(now);
     serve(&mut backend, now);
-    backend.want(now, pair, "dmvpn", true);
+    backend.want(now, pair, &"dmvpn".into(), true);
     assert_eq!(proposals(&serve(&mut backend, now)).as_deref(), Some("aes128-sha256-modp2048"));
 
     // Nobody needs it any more, somebody does again; meanwhile the file was changed.
@@ -84,7 +84,7 @@ fn an_attempt_goes_by_the_file_as_it_is() {
     serve(&mut backend, now);
     *file.0.borrow_mut() = conf("aes256-sha512-modp4096");
     now += Duration::from_secs(5);
-    backend.want(now, pair, "dmvpn", true);
+    backend.want(now, pair, &"dmvpn".into(), true);
     assert_eq!(proposals(&serve(&mut backend, now)).as_deref(), Some("aes256-sha512-modp4096"));
 
     // Without the profile the reason names the file and the profile.
@@ -92,7 +92,7 @@ fn an_attempt_goes_by_the_file_as_it_is() {
     serve(&mut backend, now);
     *file.0.borrow_mut() = "connections { }".to_owned();
     now += Duration::from_secs(5);
-    backend.want(now, pair, "dmvpn", true);
+    backend.want(now, pair, &"dmvpn".into(), true);
     let commands = serve(&mut backend, now);
     assert_eq!(proposals(&commands), None);
     assert!(commands.iter().any(|(name, _)| name == "install"), "{commands:?}");

@@ -1,6 +1,7 @@
 //! NHRP's own commands: FRR 10.3's, with `priority` and `map multicast nhs` of the development branch, and with every
 //! `no` form that a printed line can be turned into.
 
+use ipnet::IpNet;
 use nhrp_config::{
     Afi, DEFAULT_HOLDTIME, Edit, InterfaceEdit, MapTarget, Mtu, MulticastTarget, NhsConfig, NhsProtocol,
     TunnelProtection, Uniqueness,
@@ -79,6 +80,18 @@ pub(super) const COMMANDS: &[Entry] = &[
     entry(INTERFACE, "no <ip|ipv6>$afi nhrp registration no-unique", no_unique),
     entry(INTERFACE, "<ip|ipv6>$afi nhrp registration unique <strict|replace>$policy", unique),
     entry(INTERFACE, "no <ip|ipv6>$afi nhrp registration unique [strict|replace]", unique),
+    entry(INTERFACE, "<ip|ipv6>$afi nhrp registration require-identity", require_identity),
+    entry(INTERFACE, "no <ip|ipv6>$afi nhrp registration require-identity", require_identity),
+    entry(
+        INTERFACE,
+        "<ip|ipv6>$afi nhrp registration identity <A.B.C.D/M|X:X::X:X/M>$prefix LINE...$identity",
+        identity,
+    ),
+    entry(
+        INTERFACE,
+        "no <ip|ipv6>$afi nhrp registration identity <A.B.C.D/M|X:X::X:X/M>$prefix LINE...$identity",
+        identity,
+    ),
     entry(INTERFACE, "<ip|ipv6>$afi nhrp map <A.B.C.D|X:X::X:X>$protocol <A.B.C.D|local>$nbma", |args| {
         let target = args.address("nbma").map_or(MapTarget::Local, MapTarget::Nbma);
         args.interface_edit(InterfaceEdit::Map(args.afi()?, args.address("protocol")?, target))
@@ -137,6 +150,17 @@ fn unique(args: &Args<'_>) -> Option<Action> {
     let strict = args.is_set() && args.get("policy") == Some("strict");
     let policy = if strict { Uniqueness::Strict } else { Uniqueness::Replace };
     args.interface_edit(InterfaceEdit::Uniqueness(args.afi()?, policy))
+}
+
+/// Of this daemon only, as are those that follow.
+fn require_identity(args: &Args<'_>) -> Option<Action> {
+    args.interface_edit(InterfaceEdit::RequireIdentity(args.afi()?, args.is_set()))
+}
+
+fn identity(args: &Args<'_>) -> Option<Action> {
+    let make: fn(Afi, IpNet, String) -> InterfaceEdit =
+        if args.is_set() { InterfaceEdit::Identity } else { InterfaceEdit::NoIdentity };
+    args.interface_edit(make(args.afi()?, args.get("prefix")?.parse().ok()?, args.text("identity")?))
 }
 
 fn multicast(args: &Args<'_>) -> Option<Action> {

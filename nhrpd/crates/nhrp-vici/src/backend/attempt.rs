@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::{ATTEMPT, Backend, Command, LONGEST_PAUSE, Mode, PARALLEL, Pair, Peer, Phase};
+use super::{ATTEMPT, Backend, Command, LONGEST_PAUSE, Loaded, Mode, PARALLEL, Pair, Peer, Phase};
 use crate::message::Section;
 use crate::template::Template;
 
@@ -48,10 +48,10 @@ impl Backend {
         match peer.phase {
             Phase::Pause(at) if at <= self.now => self.begin(pair),
             Phase::Negotiating(at) if at <= self.now => {
-                if let Some(name) = peer.loaded.clone() {
-                    self.commands.push_back(Command::Abandon(name));
+                if let Some(loaded) = &peer.loaded {
+                    self.commands.push_back(Command::Abandon(loaded.name.clone()));
                 }
-                let said = peer.last_error.clone();
+                let said = peer.said.clone();
                 self.attempt_failed(pair, said.as_deref().unwrap_or("the peer does not answer"));
             }
             _ => {}
@@ -64,7 +64,13 @@ impl Backend {
 
     fn begin(&mut self, pair: Pair) {
         self.set_phase(pair, Phase::Idle);
-        let ready = self.synchronised && matches!(self.mode, Mode::Patched | Mode::Stock);
+        let mut attempt = 0;
+        if let Some(peer) = self.peers.get_mut(&pair) {
+            peer.said = None;
+            peer.attempt = peer.attempt.wrapping_add(1);
+            attempt = peer.attempt;
+        }
+        let ready = self.synchronised && self.is_reached();
         if !ready || !self.peers.get(&pair).is_some_and(Self::is_needed) {
             return;
         }
@@ -75,15 +81,17 @@ impl Backend {
         if self.mode == Mode::Patched {
             self.active += 1;
             self.set_phase(pair, Phase::Asked);
-            return self.commands.push_back(Command::Initiate(pair));
+            return self.commands.push_back(Command::Initiate(pair, attempt));
         }
         let Some(profile) = self.profile_of(pair) else { return };
         match self.template(&profile) {
             Ok(_) => {
                 self.active += 1;
                 self.set_phase(pair, Phase::Asked);
-                self.commands.push_back(Command::Load(pair));
+                self.commands.push_back(Command::Load(pair, profile));
             }
+            // A trap of both would be one trap: they have the same selectors.
+            Err(reason) if self.has_other_template(pair) => self.attempt_failed(pair, &reason),
             Err(reason) => {
                 if self.traps.insert(profile.clone()) {
                     let text = format!(
@@ -99,7 +107,15 @@ impl Backend {
     }
 
     pub(super) fn profile_of(&self, pair: Pair) -> Option<String> {
-        self.peers.get(&pair)?.wish.as_ref().map(|wish| wish.profile.clone())
+        self.peers.get(&pair)?.profile().map(str::to_owned)
+    }
+
+    /// Whether the other of a peer's two profiles can be copied.
+    fn has_other_template(&mut self, pair: Pair) -> bool {
+        let Some(peer) = self.peers.get(&pair) else { return false };
+        let Some(wish) = peer.wish.clone() else { return false };
+        let other = if peer.fallen_back.is_some() { Some(wish.first) } else { wish.fallback };
+        other.is_some_and(|other| self.template(&other).is_ok())
     }
 
     /// The profile's text as it is now; read once for attempts that follow each other closely.
@@ -136,7 +152,14 @@ impl Backend {
     /// Pauses of 1, 2, 4 … 60 s, each up to a half longer, so that those who failed together do not come back together.
     pub(super) fn attempt_failed(&mut self, pair: Pair, reason: &str) {
         self.end_attempt(pair);
+        if self.fall_back(pair, reason) {
+            return;
+        }
         let Some(peer) = self.peers.get_mut(&pair) else { return };
+        // Of two profiles both have failed, and the first one is the next.
+        let both = peer.fallen_back.take().zip(peer.wish.as_ref().and_then(|wish| wish.fallback.as_deref()));
+        let both = both.map(|(first, fallback)| format!("{first}; by '{fallback}': {reason}"));
+        let reason = both.as_deref().unwrap_or(reason);
         let pause = Duration::from_secs(1 << peer.failures.min(6)).min(LONGEST_PAUSE);
         peer.failures = peer.failures.saturating_add(1);
         let first_of_its_kind = peer.last_error.as_deref() != Some(reason) || peer.failures == 1;
@@ -153,22 +176,60 @@ impl Backend {
         self.set_phase(pair, Phase::Pause(self.now + pause.mul_f64(factor)));
     }
 
+    /// The first profile has failed: at once on with the other one, if there is one.
+    fn fall_back(&mut self, pair: Pair, reason: &str) -> bool {
+        let Some(peer) = self.peers.get_mut(&pair).filter(|peer| peer.fallen_back.is_none()) else {
+            return false;
+        };
+        let Some(wish) = peer.wish.as_ref().filter(|wish| wish.fallback.is_some()) else { return false };
+        peer.fallen_back = Some(format!("by '{}': {reason}", wish.first));
+        self.unload(pair);
+        self.begin_after(pair, Duration::ZERO);
+        true
+    }
+
     /// Sends the next command, if none is under way: charon answers one at a time on a connection.
     pub(super) fn next_command(&mut self) {
         while self.in_flight.is_none() && self.synchronised_or_listing() {
             let Some(command) = self.commands.pop_front() else { return };
-            let Some(arguments) = self.arguments(&command) else { continue };
+            let Some(arguments) = self.arguments(&command) else {
+                self.dropped(&command);
+                continue;
+            };
             let name = command.name();
             self.in_flight = Some(command);
             self.request(name, arguments);
         }
     }
 
+    /// A command has lost its sense: the peer is gone, or the profile.
+    fn dropped(&mut self, command: &Command) {
+        let (pair, still) = match command {
+            Command::Load(pair, _) => (pair, self.is_asked(*pair)),
+            Command::Initiate(pair, attempt) => (pair, self.is_attempt(*pair, *attempt)),
+            _ => return,
+        };
+        if still {
+            let profile = self.profile_of(*pair).unwrap_or_default();
+            let reason = self.template(&profile).err();
+            self.attempt_failed(*pair, reason.as_deref().unwrap_or("its profile was changed meanwhile"));
+        }
+    }
+
+    /// Whether charon is being told of an attempt with a peer.
+    fn is_asked(&self, pair: Pair) -> bool {
+        self.peers.get(&pair).is_some_and(|peer| peer.phase == Phase::Asked)
+    }
+
+    /// The same for this attempt: the log may tell the end of one before its command is answered, and the fallback's begins
+    /// at once.
+    fn is_attempt(&self, pair: Pair, attempt: u32) -> bool {
+        self.is_asked(pair) && self.peers.get(&pair).is_some_and(|peer| peer.attempt == attempt)
+    }
+
     fn synchronised_or_listing(&self) -> bool {
         let listing = self.commands.front() == Some(&Command::ListSas);
-        self.registering.is_empty()
-            && matches!(self.mode, Mode::Patched | Mode::Stock)
-            && (self.synchronised || listing)
+        self.registering.is_empty() && self.is_reached() && (self.synchronised || listing)
     }
 
     /// What a command is sent with; none if there is no reason for it any more.
@@ -180,24 +241,24 @@ impl Backend {
                 self.listed = Some(HashSet::new());
                 Section::new()
             }
-            Command::Load(pair) => {
-                let profile = self.profile_of(*pair)?;
-                let template = self.template(&profile).ok()?;
-                let name = connection_name(&profile, *pair);
-                template.connection_to(&name, pair.local, pair.remote)
+            Command::Load(pair, profile) => {
+                let template = self.template(profile).ok()?;
+                template.connection_to(&connection_name(profile, *pair), pair.local, pair.remote)
             }
-            Command::Initiate(pair) if self.mode == Mode::Patched => Section::new()
+            Command::Initiate(pair, _) if self.mode == Mode::Patched => Section::new()
                 .with("child", self.profile_of(*pair)?)
                 .with("timeout", "-1")
                 .with("async", "1")
                 .with("init-limits", "0")
                 .with("my-host", pair.local.to_string())
                 .with("other-host", pair.remote.to_string()),
-            Command::Initiate(pair) => {
-                let ike = self.peers.get(pair)?.loaded.clone()?;
-                let profile = self.profile_of(*pair)?;
+            Command::Initiate(pair, attempt) => {
+                if !self.is_attempt(*pair, *attempt) {
+                    return None;
+                }
+                let Loaded { name, profile } = self.peers.get(pair)?.loaded.clone()?;
                 let child = self.template(&profile).ok()?.child.clone();
-                at_once.with("child", child).with("ike", ike)
+                at_once.with("child", child).with("ike", name)
             }
             Command::Install(profile) => Section::new().with("child", profile),
             Command::Terminate(id) => at_once.with("ike-id", id.to_string()),
@@ -224,29 +285,19 @@ impl Backend {
                 self.version = version;
             }
             (Command::ListSas, _) => self.on_listed(),
-            (Command::Load(pair), None) => {
-                let name = self.profile_of(pair).map(|profile| connection_name(&profile, pair));
-                if let Some(peer) = self.peers.get_mut(&pair) {
-                    peer.loaded.clone_from(&name);
-                    let asked = peer.phase == Phase::Asked;
-                    let wanted = peer.wish.is_some();
-                    self.by_name.extend(name.map(|name| (name, pair)));
-                    if asked {
-                        self.commands.push_front(Command::Initiate(pair));
-                    } else if !wanted {
-                        self.unload(pair);
-                    }
-                } else if let Some(name) = name {
-                    self.commands.push_back(Command::Unload(name));
-                }
-            }
-            (Command::Initiate(pair), None) => {
-                if self.peers.get(&pair).is_some_and(|peer| peer.phase == Phase::Asked) {
+            (Command::Load(pair, profile), None) => self.on_loaded(pair, profile),
+            (Command::Initiate(pair, attempt), None) => {
+                if self.is_attempt(pair, attempt) {
                     self.set_phase(pair, Phase::Negotiating(self.now + ATTEMPT));
                 }
             }
-            (Command::Load(pair) | Command::Initiate(pair), Some(reason)) => {
-                if self.peers.get(&pair).is_some_and(|peer| peer.phase == Phase::Asked) {
+            (Command::Load(pair, _), Some(reason)) => {
+                if self.is_asked(pair) {
+                    self.attempt_failed(pair, &reason);
+                }
+            }
+            (Command::Initiate(pair, attempt), Some(reason)) => {
+                if self.is_attempt(pair, attempt) {
                     self.attempt_failed(pair, &reason);
                 }
             }
@@ -267,6 +318,34 @@ impl Backend {
         self.next_command();
     }
 
+    /// charon has a copy of a profile for a peer.
+    fn on_loaded(&mut self, pair: Pair, profile: String) {
+        let loaded = Loaded { name: connection_name(&profile, pair), profile };
+        let Some(peer) = self.peers.get_mut(&pair) else {
+            return self.commands.push_back(Command::Unload(loaded.name));
+        };
+        let (asked, wanted) = (peer.phase == Phase::Asked, peer.profile() == Some(&loaded.profile));
+        let attempt = peer.attempt;
+        self.by_name.insert(loaded.name.clone(), pair);
+        let former = peer.loaded.replace(loaded.clone()).filter(|former| *former != loaded);
+        if let Some(former) = former {
+            self.by_name.remove(&former.name);
+            self.commands.push_back(Command::Unload(former.name));
+        }
+        if !wanted {
+            self.unload(pair);
+        }
+        match (asked, wanted) {
+            (true, true) => self.commands.push_front(Command::Initiate(pair, attempt)),
+            // Another profile was configured meanwhile.
+            (true, false) => {
+                self.end_attempt(pair);
+                self.begin_after(pair, Duration::ZERO);
+            }
+            (false, _) => {}
+        }
+    }
+
     /// Those who rely on a trap that is not there try again later, from the beginning.
     fn untrap(&mut self, profile: &str, refusal: &str) {
         self.traps.remove(profile);
@@ -274,9 +353,7 @@ impl Backend {
             Ok(_) => format!("no trap policy: {refusal}"),
             Err(reason) => format!("{reason}, and no trap policy is to be had: {refusal}"),
         };
-        let waiting = |peer: &Peer| {
-            peer.phase == Phase::Trapped && peer.wish.as_ref().is_some_and(|wish| wish.profile == profile)
-        };
+        let waiting = |peer: &Peer| peer.phase == Phase::Trapped && peer.profile() == Some(profile);
         let pairs: Vec<Pair> = self.peers.iter().filter(|(_, p)| waiting(p)).map(|(pair, _)| *pair).collect();
         for pair in pairs {
             self.attempt_failed(pair, &reason);
@@ -284,9 +361,9 @@ impl Backend {
     }
 
     pub(super) fn unload(&mut self, pair: Pair) {
-        if let Some(name) = self.peers.get_mut(&pair).and_then(|peer| peer.loaded.take()) {
-            self.by_name.remove(&name);
-            self.commands.push_back(Command::Unload(name));
+        if let Some(loaded) = self.peers.get_mut(&pair).and_then(|peer| peer.loaded.take()) {
+            self.by_name.remove(&loaded.name);
+            self.commands.push_back(Command::Unload(loaded.name));
         }
     }
 }

@@ -4,13 +4,15 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use super::attempt::{AFTER_LOSS, PREFIX};
-use super::{Action, Backend, Channel, Child, Command, Event, HOLD, Mode, Pair, Peer, Phase};
+use super::{Action, Backend, Channel, Child, Command, Event, HOLD, MOST_SAS, Mode, Pair, Peer, Phase};
 use crate::message::Section;
 use crate::packet::Packet;
-use crate::sa::{self, IkeSa};
+use crate::sa::{self, ChildSa, IkeSa};
 
 /// States in which a listed CHILD SA carries packets.
-const CARRYING: [&str; 4] = ["INSTALLED", "REKEYING", "REKEYED", "UPDATING"];
+const CARRYING: [&str; 3] = ["INSTALLED", "REKEYING", "UPDATING"];
+/// One that has a successor and lingers. As published, charon does not tell its end; a patched one does.
+const REKEYED: &str = "REKEYED";
 
 /// The end of an attempt, in charon's log.
 const FATAL: [&str; 8] = [
@@ -38,11 +40,7 @@ impl Backend {
             Packet::UnknownCommand => self.on_response(None),
             Packet::Event(name, section) => self.on_event(name, section),
             Packet::Request(..) | Packet::Register(_) | Packet::Unregister(_) => {
-                self.notice(
-                    true,
-                    "odd packet",
-                    "charon sent a packet that only clients send; ignored".to_owned(),
-                );
+                self.odd("a packet that only clients send");
             }
         }
         // A list comes in many packets, and each shows that charon lives.
@@ -88,10 +86,13 @@ impl Backend {
     fn on_event(&mut self, name: &str, message: &Section) {
         match name {
             "list-sa" => {
+                let patched = self.mode == Mode::Patched;
                 for ike in sa::ike_sas(message) {
-                    let carrying = |child: &&sa::ChildSa| CARRYING.contains(&child.state.as_str());
+                    let carrying = |child: &&ChildSa| {
+                        CARRYING.contains(&child.state.as_str()) || (patched && child.state == REKEYED)
+                    };
                     for child in ike.children.iter().filter(carrying) {
-                        self.child_up(&ike, child.id, child.carries_gre);
+                        self.child_up(&ike, child);
                     }
                 }
             }
@@ -101,7 +102,7 @@ impl Backend {
                 for ike in sa::ike_sas(message) {
                     for child in &ike.children {
                         if up {
-                            self.child_up(&ike, child.id, child.carries_gre);
+                            self.child_up(&ike, child);
                         } else {
                             self.child_down(child.id);
                         }
@@ -110,15 +111,21 @@ impl Backend {
             }
             "child-rekey" => {
                 for (ike, (old, new)) in sa::rekeyed(message) {
-                    if self.children.contains_key(&old) {
-                        self.child_up(&ike, new, true);
+                    if let Some(former) = self.children.get(&old) {
+                        let selectors = former.selectors.clone();
+                        let state = "INSTALLED".to_owned();
+                        self.child_up(&ike, &ChildSa { id: new, state, carries_gre: true, selectors });
                         self.child_down(old);
                     }
                 }
             }
             "ike-rekey" => {
-                for (old, new) in sa::ike_rekeyed(message) {
-                    self.children.values_mut().filter(|c| c.ike == old).for_each(|c| c.ike = new);
+                for rekeyed in sa::ike_rekeyed(message) {
+                    for child in self.children.values_mut().filter(|child| child.ike == rekeyed.old) {
+                        child.ike = rekeyed.new;
+                        child.initiator = rekeyed.initiator.unwrap_or(child.initiator);
+                        child.initiator_spi.clone_from(&rekeyed.initiator_spi);
+                    }
                 }
             }
             // An address has changed: whose SAs these are is found out anew.
@@ -126,7 +133,7 @@ impl Backend {
             "child-state-installed" | "child-state-rekeyed" => {
                 for ike in sa::ike_sas(message) {
                     for child in &ike.children {
-                        self.child_up(&ike, child.id, child.carries_gre);
+                        self.child_up(&ike, child);
                     }
                 }
             }
@@ -137,40 +144,78 @@ impl Backend {
             }
             "log" => self.on_log(message),
             other => {
-                let text = format!("charon sent an event '{other}' that nobody asked for; ignored");
-                self.notice(false, "odd event", text);
+                let name: String = other.chars().take(64).collect();
+                self.odd(&format!("an event {name:?} that nobody asked for"));
             }
         }
         self.next_command();
     }
 
-    fn child_up(&mut self, ike: &IkeSa, id: u32, carries_gre: bool) {
-        if !carries_gre {
+    fn child_up(&mut self, ike: &IkeSa, child: &ChildSa) {
+        if !child.carries_gre {
             return;
         }
-        let pair = Pair { local: ike.local, remote: ike.remote };
+        let (id, pair) = (child.id, Pair { local: ike.local, remote: ike.remote });
+        if !self.children.contains_key(&id) && self.children.len() >= MOST_SAS {
+            return self.odd(&format!("the {MOST_SAS}th security association"));
+        }
+        let former = self.children.get(&id).map(|known| known.pair).filter(|known| *known != pair);
+        let child = Child {
+            pair,
+            ike: ike.id,
+            ike_name: ike.name.clone(),
+            identity: ike.remote_id.clone(),
+            selectors: child.selectors.clone(),
+            initiator: ike.initiator,
+            initiator_spi: ike.initiator_spi.clone(),
+        };
+        if let Some(former) = former {
+            self.moved(id, former, &child);
+        }
         if let Some(listed) = &mut self.listed {
             listed.insert(id);
         }
-        if self.children.get(&id).is_some_and(|known| known.pair != pair) {
-            // The peer has moved.
-            self.child_down(id);
-        }
-        let child = Child { pair, ike: ike.id, ike_name: ike.name.clone() };
         self.children.insert(id, child);
         self.end_attempt(pair);
         let peer = self.peers.entry(pair).or_insert_with(Peer::new);
         peer.children.insert(id);
         peer.failures = 0;
         peer.last_error = None;
-        peer.hold = None;
+        let broken = peer.hold.take().is_some();
         let told = std::mem::replace(&mut peer.told, true);
-        let new_identity = peer.identity != ike.remote_id;
-        peer.identity.clone_from(&ike.remote_id);
-        if !told || new_identity {
-            self.events.push_back(Event::Up { pair, identity: ike.remote_id.clone() });
+        let identity = self.identity_of(pair);
+        let Some(peer) = self.peers.get_mut(&pair) else { return };
+        if !told || peer.identity != identity {
+            peer.identity.clone_from(&identity);
+            self.events.push_back(Event::Up { pair, identity });
         }
+        if told && broken {
+            self.events.push_back(Event::Remade { pair });
+        }
+        self.count_duplicates(pair);
         self.arm(pair);
+    }
+
+    /// Who is at an address: nobody in particular, if there are several, as behind one translator.
+    fn identity_of(&self, pair: Pair) -> String {
+        let ids = self.peers.get(&pair).into_iter().flat_map(|peer| &peer.children);
+        let mut identities = ids.filter_map(|id| Some(&self.children.get(id)?.identity));
+        let Some(first) = identities.next() else { return String::new() };
+        if identities.all(|other| other == first) { first.clone() } else { String::new() }
+    }
+
+    /// An SA has another address at one of its ends. If it is the peer that has moved, it may not know so (its translator
+    /// did it), and what it registered is at the former address: as FRR does, the SA is ended, so that the peer begins
+    /// anew.
+    fn moved(&mut self, id: u32, former: Pair, now: &Child) {
+        // Another charon counts from the beginning, so the same number is another SA until all have been listed.
+        let known = self.synchronised && self.peers.get(&former).is_some_and(|peer| peer.told);
+        if known && former.remote != now.pair.remote {
+            self.commands.push_back(Command::Terminate(now.ike));
+            let text = format!("{} is at {} now; it has to begin anew", former.remote, now.pair.remote);
+            self.notice(false, "peer moved", text);
+        }
+        self.child_down(id);
     }
 
     pub(super) fn child_down(&mut self, id: u32) {
@@ -182,10 +227,20 @@ impl Backend {
         peer.children.remove(&id);
         if peer.children.is_empty() {
             peer.hold = Some(self.now + HOLD);
-            self.arm(child.pair);
-            if self.peers.get(&child.pair).is_some_and(|peer| peer.wish.is_some()) {
-                self.begin_after(child.pair, AFTER_LOSS);
+            peer.fallen_back = None;
+        }
+        self.count_duplicates(child.pair);
+        self.arm(child.pair);
+        let Some(peer) = self.peers.get(&child.pair) else { return };
+        if !peer.children.is_empty() {
+            // Of several stations at one address one may be left.
+            let identity = self.identity_of(child.pair);
+            if let Some(peer) = self.peers.get_mut(&child.pair).filter(|peer| peer.identity != identity) {
+                peer.identity.clone_from(&identity);
+                self.events.push_back(Event::Up { pair: child.pair, identity });
             }
+        } else if peer.wish.is_some() {
+            self.begin_after(child.pair, AFTER_LOSS);
         }
     }
 
@@ -206,7 +261,9 @@ impl Backend {
             return;
         }
         let kind = if self.mode == Mode::Patched { "with FRR's patches" } else { "as published" };
-        self.notice(false, "charon", format!("charon answers ({kind}), {} SAs carry GRE", listed.len()));
+        if !self.reach.quiet {
+            self.notice(false, "charon", format!("charon answers ({kind}), {} SAs carry GRE", listed.len()));
+        }
         if self.mode == Mode::Stock {
             self.commands.push_back(Command::Version);
         }
@@ -238,13 +295,12 @@ impl Backend {
         if !matches!(peer.phase, Phase::Asked | Phase::Negotiating(_)) {
             return;
         }
-        let said = peer.last_error.clone();
         if fatal {
             // Of the two the reason that came first says more.
-            let reason = said.filter(|said| REASONS.iter().any(|word| said.contains(word)));
+            let reason = peer.said.clone();
             self.attempt_failed(pair, reason.as_deref().unwrap_or(text));
         } else if let Some(peer) = self.peers.get_mut(&pair) {
-            peer.last_error = Some(text.to_owned());
+            peer.said = Some(text.to_owned());
         }
     }
 }

@@ -13,6 +13,8 @@ pub struct Status {
     pub templates: Vec<(String, Result<String, String>)>,
     /// The last thing that went wrong.
     pub last_error: Option<String>,
+    /// Packets and events of charon's that were passed over.
+    pub odd: u64,
     /// Peers by address.
     pub peers: Vec<PeerStatus>,
 }
@@ -50,7 +52,7 @@ impl Backend {
         templates.sort();
         let peers = self.peers.iter().map(|(pair, peer)| PeerStatus {
             pair: *pair,
-            profile: peer.wish.as_ref().map(|wish| wish.profile.clone()),
+            profile: peer.profile().map(str::to_owned),
             state: match peer.phase {
                 _ if !peer.children.is_empty() => "up",
                 _ if peer.hold.is_some() => "held",
@@ -70,6 +72,7 @@ impl Backend {
             version: self.version.clone(),
             templates,
             last_error: self.last_error.clone(),
+            odd: self.reach.odd,
             peers: peers.collect(),
         }
     }

@@ -1,0 +1,4 @@
+//! See `fuzz::vici`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| fuzz::vici(octets));
