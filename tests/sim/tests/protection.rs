@@ -341,3 +341,40 @@ fn a_client_registers_what_its_identity_may_have_and_nothing_else() {
     sa_with(&mut net, hub, there, true, "");
     assert_eq!(nbma_of(&net, hub, &overlay.to_string()), None, "several stations at that address");
 }
+
+/// Before zebra has answered, a tunnel might seem to be at the address of its source, where another tunnel has associations:
+/// what it sent then would be in clear.
+#[test]
+fn a_tunnel_whose_own_address_is_not_known_yet_sends_nothing() {
+    let (mut net, hub, spoke) = protected_pair();
+    sa(&mut net, hub, spoke, true);
+    sa(&mut net, spoke, hub, true);
+    net.run_for(secs(2));
+    let mut config = net.node(spoke).router.config.clone();
+    config.tunnel_source = Some("eth0".to_owned());
+    let (name, other) = ("gre2".to_owned(), ip("172.16.9.9"));
+    net.input(spoke, Input::Configure { name: name.clone(), config: Box::new(config) });
+    net.node_mut(spoke).tunnels.push(Tunnel { ifindex: 11, key: 43, nbma: other });
+    net.input(spoke, Input::Link(Link { ifindex: 11, name: name.clone(), up: true, gre: true, mtu: 1500 }));
+    net.input(
+        spoke,
+        Input::AddressAdded { ifindex: 11, address: "10.254.0.2/32".parse().unwrap(), secondary: false },
+    );
+    let (own, before) = (v4(own(&net, spoke)), net.now());
+    net.input(spoke, Input::Guarded { name: name.clone(), local: own, failure: None });
+    net.run_for(secs(2));
+    let sent = net.sent(spoke, RegistrationRequest, before);
+    assert!(sent.is_empty(), "{} registrations from an address that is not guarded", sent.len());
+
+    net.input(spoke, Input::Gre { ifindex: 11, local: Some(v4(other)), link: Some(2) });
+    let guard = |(_, output): &(_, Output)| matches!(output, Output::Guard { name, local: Some(local) } if name == "gre2" && *local == v4(other));
+    assert!(net.node(spoke).others.iter().any(guard));
+    net.input(spoke, Input::Guarded { name, local: v4(other), failure: None });
+    net.run_for(secs(1));
+    assert!(
+        net.node(spoke)
+            .others
+            .iter()
+            .any(|(_, output)| matches!(output, Output::Protect { local, .. } if *local == other))
+    );
+}

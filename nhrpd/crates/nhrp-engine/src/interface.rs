@@ -52,6 +52,8 @@ pub(crate) struct Interface {
     pub(crate) mtu: u32,
     pub(crate) gre_local: Option<Ipv4Addr>,
     pub(crate) gre_link: Option<u32>,
+    /// Both are what the kernel says, not what is assumed until it has answered.
+    gre_answered: bool,
     pub(crate) addresses: Vec<(IpNet, bool)>,
     pub(crate) config: InterfaceConfig,
     /// Own NBMA address.
@@ -84,6 +86,12 @@ impl Interface {
     /// NHRP runs for at least one family.
     pub(crate) fn running(&self) -> bool {
         self.ip.running || self.ipv6.running
+    }
+
+    /// A protected tunnel of which the kernel has not said from which address it sends. It may have another one than `tunnel
+    /// source`, for which the guard would be then, and an association with it would let out in clear what this tunnel sends.
+    fn is_a_riddle(&self) -> bool {
+        self.gre && self.config.protection.is_some() && !self.gre_answered
     }
 
     /// The first IPv4 address that FRR would choose: not secondary, then the shortest prefix, then the first.
@@ -187,6 +195,7 @@ impl Engine {
         self.by_ifindex.insert(link.ifindex, id);
         // zebra tells of a link that is up once more when something about it changed, such as the tunnel's local address.
         let ask_gre = link.gre && (former != link.ifindex || interface.up || link.up);
+        interface.gre_answered &= former == link.ifindex;
         interface.ifindex = link.ifindex;
         interface.up = link.up;
         interface.gre = link.gre;
@@ -205,6 +214,7 @@ impl Engine {
             interface.addresses.clear();
             interface.gre_local = None;
             interface.gre_link = None;
+            interface.gre_answered = false;
             interface.unsuited = None;
         }
         self.update_with_dependents(id);
@@ -228,6 +238,7 @@ impl Engine {
             // The kernel says "not fixed" as 0.0.0.0.
             interface.gre_local = local.filter(|local| !local.is_unspecified());
             interface.gre_link = link;
+            interface.gre_answered = true;
         }
         self.bind_tunnel_source(id);
         self.update_interface(id);
@@ -302,6 +313,9 @@ impl Engine {
 
     /// Own NBMA address: `local` of the GRE tunnel, else the address of `tunnel source`, else of the tunnel's link.
     fn own_nbma(&self, interface: &Interface) -> Option<IpAddr> {
+        if interface.is_a_riddle() {
+            return None;
+        }
         let source = interface.config.tunnel_source.as_deref();
         let by_source = || {
             let id = self.by_name.get(source?)?;
@@ -330,6 +344,10 @@ impl Engine {
                 "the interface is down; bring it up with 'ip link set {} up'",
                 interface.name
             ));
+        }
+        if interface.is_a_riddle() {
+            // Empty: known in a moment, and not to be told.
+            return Some(String::new());
         }
         if nbma.is_none() {
             return Some(if interface.gre {
