@@ -270,13 +270,18 @@ pub(crate) const ALL: &[Scenario] = &[
     ),
     long(
         "encrypted_rekey",
-        "rekeying every few seconds loses no more than IPsec does without NHRP, and nobody registers anew",
+        "rekeying and reauthentication every few seconds lose no more than IPsec does without NHRP, and no peer is lost",
         encrypted::rekey,
     ),
     long(
         "encrypted_credentials",
         "certificates; a wrong secret and expired certificates are told, cause no storm, and heal when mended",
         encrypted::credentials,
+    ),
+    long(
+        "encrypted_hub_restart",
+        "50 spokes miss their hub, and are back after its restart without coming all at once",
+        encrypted::hub_restart,
     ),
     Scenario {
         name: "preserved_next_hops",

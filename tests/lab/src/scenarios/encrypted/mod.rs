@@ -5,6 +5,7 @@
 
 mod charon_ends;
 mod credentials;
+mod hub_restart;
 mod one_sa;
 mod rekey;
 mod running_ping;
@@ -17,6 +18,7 @@ use serde_json::Value;
 
 pub(super) use charon_ends::run as charon_ends;
 pub(super) use credentials::run as credentials;
+pub(super) use hub_restart::run as hub_restart;
 pub(super) use one_sa::run as one_sa;
 pub(super) use rekey::run as rekey;
 pub(super) use walk::run as walk;
@@ -36,8 +38,8 @@ const NODES: [&str; 3] = ["hub", "s1", "s2"];
 /// a system call takes its time; nhrpd itself looks for charon every second.
 const REGISTER: Duration = Duration::from_secs(15);
 
-/// A filter for what begins a negotiation, repetitions included: a request of IKE_SA_INIT. Behind the UDP header the
-/// exchange type is the octet 18, the flags are the next.
+/// A filter for what begins a negotiation with a peer, repetitions included: a request of IKE_SA_INIT. Behind the UDP header
+/// the exchange type is the octet 18, the flags are the next. What charon begins to replace an IKE SA goes to port 4500.
 const IKE_SA_INIT: &str = "udp port 500 and udp[26] = 34 and udp[27] & 0x20 = 0";
 
 /// charon's numbers of an IKE SA and of a CHILD SA of it.

@@ -1,5 +1,5 @@
-//! Rekeying of CHILD and IKE SAs every few seconds under a running ping: no more is lost than of the same IPsec without
-//! NHRP, and nobody registers anew.
+//! Rekeying of CHILD and IKE SAs, and reauthentication, every few seconds under a running ping: no more is lost than of
+//! the same IPsec without NHRP, and nobody registers anew.
 //!
 //! What it is compared with is a static tunnel between the same addresses at the same time: its GRE is in the selectors of
 //! the same SAs, its far end is configured, and no nhrpd knows it. So whatever the one loses and the other does not is
@@ -12,17 +12,21 @@ use nix::sys::signal::Signal;
 
 use super::running_ping::{Replies, RunningPing};
 use super::{Encrypted, IKE_SA_INIT, REGISTER};
-use crate::charon::Profile;
+use crate::charon::{PROFILE, Profile};
 use crate::dmvpn::{Shape, nbma, now, overlay};
 use crate::failure::{Result, ensure};
-use crate::net::Process;
-use crate::scenarios::Lab;
+use crate::net::{Process, wait_until};
+use crate::scenarios::{Lab, RESOLVE};
 
-/// For so long it goes on.
+/// For so long each kind of renewal goes on.
 const TIME: Duration = Duration::from_secs(20);
 
 /// Between echo requests.
 const EVERY: Duration = Duration::from_millis(100);
+
+/// A filter for what charon begins to replace an IKE SA, repetitions included: the same as [`IKE_SA_INIT`], at the port to
+/// which the IKE SA has moved, behind four octets of zero that tell it from ESP.
+const REAUTHENTICATION: &str = "udp port 4500 and udp[8:4] = 0 and udp[30] = 34 and udp[31] & 0x20 = 0";
 
 /// Addresses in the static tunnel.
 const STATIC_HUB: &str = "10.254.0.1";
@@ -35,6 +39,7 @@ fn profile(node: &str, connection: &'static str, child: &'static str) -> Profile
 
 const CHILD_EVERY_3: &str = "rekey_time = 3s\n            life_time = 8s\n            rand_time = 0s";
 const IKE_EVERY_5: &str = "rekey_time = 5s\n    over_time = 10s\n    rand_time = 0s";
+const REAUTH_EVERY_4: &str = "reauth_time = 4s\n    over_time = 10s\n    rand_time = 0s";
 
 pub(in crate::scenarios) fn run(lab: &mut Lab) -> Result<()> {
     let rekeying = |node: &str| Ok(profile(node, IKE_EVERY_5, CHILD_EVERY_3));
@@ -56,6 +61,30 @@ pub(in crate::scenarios) fn run(lab: &mut Lab) -> Result<()> {
     ensure!(seen.ikes > 1, "the IKE SA was not rekeyed");
     lab.note(format!("rekeying: {seen}"));
 
+    // Another profile counts for what begins after it was written.
+    for spoke in ["s1", "s2"] {
+        net.charon(spoke)?.write(&profile(spoke, REAUTH_EVERY_4, ""))?;
+        net.charon(spoke)?.load()?;
+        let name = format!("nhrp:{PROFILE}:{}-{}", nbma(spoke)?, nbma("hub")?);
+        // An SA that is being rekeyed right now is not terminated.
+        wait_until(&format!("the end of {name} on {spoke}"), REGISTER * 2, || {
+            let charon = net.charon(spoke);
+            charon
+                .and_then(|charon| charon.swanctl(&["--terminate", "--ike", &name]))
+                .map_err(|e| e.to_string())
+        })?;
+        net.wait_up(spoke, "hub", REGISTER)?;
+    }
+    net.dmvpn.wait_registered(REGISTER)?;
+    net.wait_reaches("s1", "hub", RESOLVE)?;
+    let seen = under_ping(&mut net)?;
+    ensure!(seen.begun == 0, "{} negotiations from the start while charon reauthenticated", seen.begun);
+    ensure!(
+        seen.reauthenticated >= 4,
+        "{} reauthentications of two spokes in {TIME:?}",
+        seen.reauthenticated
+    );
+    lab.note(format!("reauthentication: {seen}"));
     net.nothing_in_clear()?;
     Ok(())
 }
@@ -67,15 +96,17 @@ struct Seen {
     spis: usize,
     ikes: usize,
     begun: usize,
+    reauthenticated: usize,
 }
 
 impl std::fmt::Display for Seen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { nhrp, fixed, spis, begun, .. } = self;
+        let Self { nhrp, fixed, spis, begun, reauthenticated, .. } = self;
         let sent = |replies: &Replies| replies.received + replies.lost;
         write!(
             f,
-            "{} of {} lost, of the static tunnel {} of {} ({spis} SPIs, {begun} IKE_SA_INIT)",
+            "{} of {} lost, of the static tunnel {} of {} ({spis} SPIs, {begun} IKE_SA_INIT of new and \
+             {reauthenticated} of replaced IKE SAs)",
             nhrp.lost,
             sent(nhrp),
             fixed.lost,
@@ -110,7 +141,8 @@ fn under_ping(net: &mut Encrypted) -> Result<Seen> {
     ensure!(nhrp.received > 50, "{nhrp:?}");
     let inside = |times: Vec<f64>| times.into_iter().filter(|at| (since..until).contains(at)).count();
     let begun = inside(net.captured(IKE_SA_INIT)?);
-    Ok(Seen { nhrp, fixed, spis: net.spis(since)?, ikes: ikes.len(), begun })
+    let reauthenticated = inside(net.captured(REAUTHENTICATION)?);
+    Ok(Seen { nhrp, fixed, spis: net.spis(since)?, ikes: ikes.len(), begun, reauthenticated })
 }
 
 impl Encrypted {
