@@ -28,12 +28,25 @@ pub(crate) enum Reader {
 pub(crate) struct Configuration {
     pub(crate) nhrp: Config,
     pub(crate) library: LibraryConfig,
+    /// Only the northbound changes it: a client has locked it, or is between the phases of a commit.
+    pub(crate) held: bool,
 }
 
 impl Configuration {
     /// A line that was typed, or that is part of a file.
     pub(crate) fn edit(&mut self, edit: &Edit, in_file: bool) -> Reply {
         if in_file { self.nhrp.apply_again(edit) } else { self.nhrp.apply(edit) }.into()
+    }
+
+    /// Another configuration of NHRP in its place, by the edits that lead there; or nothing, if one of them is refused.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn replace(&mut self, new: &Config) -> Result<(), nhrp_config::EditError> {
+        let mut next = self.nhrp.clone();
+        for edit in self.nhrp.diff(new) {
+            next.apply(&edit)?;
+        }
+        self.nhrp = next;
+        Ok(())
     }
 
     pub(crate) fn edit_library(&mut self, edit: &LibraryEdit) -> Reply {

@@ -23,6 +23,7 @@ use crate::ipsec::IpsecSide;
 use crate::kernel::{self, KernelSide, Sockets};
 use crate::logging::{Log, RateLimit};
 use crate::multicast::{Happened, MulticastSide};
+use crate::northbound;
 use crate::options::Options;
 use crate::recorded::Recorded;
 use crate::release::SpokenFrr;
@@ -93,6 +94,7 @@ enum Woken {
     Multicast(Happened),
     Neighbour(std::io::Result<NeighbourEvent>),
     Vty(VtyRequest),
+    Northbound(northbound::Request),
     Resolved(Answer),
     Ipsec(nhrp_vici::Event),
     EventSocket(News),
@@ -125,6 +127,15 @@ pub(crate) fn serve_vty(
 async fn next_flows(nflog: &mut Option<Nflog>, flows: &mut Vec<NflogPacket>) -> std::io::Result<()> {
     match nflog {
         Some(nflog) => nflog.recv(flows).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_request(
+    northbound: &mut Option<mpsc::Receiver<northbound::Request>>,
+) -> Option<northbound::Request> {
+    match northbound {
+        Some(requests) => requests.recv().await,
         None => std::future::pending().await,
     }
 }
@@ -205,7 +216,11 @@ impl Daemon {
     }
 
     /// Serves until a signal says otherwise.
-    pub(crate) async fn run(mut self, mut vty: mpsc::Receiver<VtyRequest>) -> Result<(), String> {
+    pub(crate) async fn run(
+        mut self,
+        mut vty: mpsc::Receiver<VtyRequest>,
+        mut northbound: Option<mpsc::Receiver<northbound::Request>>,
+    ) -> Result<(), String> {
         let listen = |kind| signal(kind).map_err(|e| format!("cannot listen for signals: {e}"));
         let mut stop: [Signal; 2] = [listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?];
         let mut reopen = listen(SignalKind::user_defined1())?;
@@ -234,6 +249,7 @@ impl Daemon {
                 event = self.sockets.neighbours.next_event(), if self.own_neighbours => Woken::Neighbour(event),
                 () = async { tokio::time::sleep_until(deadline.unwrap_or(self.started)).await }, if deadline.is_some() => Woken::Deadline,
                 Some(request) = vty.recv() => Woken::Vty(request),
+                Some(request) = next_request(&mut northbound) => Woken::Northbound(request),
                 answer = self.resolver.next() => Woken::Resolved(answer),
                 event = self.ipsec.next() => Woken::Ipsec(event),
                 news = self.events.next() => Woken::EventSocket(news),
@@ -265,6 +281,7 @@ impl Daemon {
                     // The client may have hung up meanwhile.
                     let _ = request.reply.send(reply);
                 }
+                Woken::Northbound(request) => self.on_northbound(request),
                 Woken::Resolved(answer) => {
                     self.feed(Input::Resolved { token: answer.token, addresses: answer.addresses });
                 }

@@ -64,26 +64,23 @@ impl Daemon {
         let release = self.frr.release;
         match table {
             DetailTable::Cache => render::cache_detail(&self.cache_details(afi), json, release),
-            DetailTable::Nhs => {
-                let ipsec = self.ipsec.reasons();
-                let rows: Vec<NhsDetail> = self
-                    .engine
-                    .server_standings(afi)
-                    .into_iter()
-                    .map(|s| NhsDetail {
-                        state: self.nhs_state(&s, &ipsec),
-                        interface: s.interface,
-                        fqdn: s.name,
-                        nbma: s.nbma,
-                        protocol: s.protocol,
-                        priority: s.priority,
-                    })
-                    .collect();
-                render::nhs_detail(&rows, json, release)
-            }
+            DetailTable::Nhs => render::nhs_detail(&self.nhs_details(afi), json, release),
             DetailTable::Peer => render::peer_detail(&self.peer_details(afi), json, release),
             DetailTable::Shortcut => render::shortcut_detail(&self.shortcut_details(afi), json, release),
         }
+    }
+
+    pub(crate) fn nhs_details(&self, afi: Afi) -> Vec<NhsDetail> {
+        let ipsec = self.ipsec.reasons();
+        let rows = self.engine.server_standings(afi).into_iter().map(|s| NhsDetail {
+            state: self.nhs_state(&s, &ipsec),
+            interface: s.interface,
+            fqdn: s.name,
+            nbma: s.nbma,
+            protocol: s.protocol,
+            priority: s.priority,
+        });
+        rows.collect()
     }
 
     fn seconds_since(&self, instant: Instant) -> u64 {
@@ -102,7 +99,7 @@ impl Daemon {
         Some(format!("waiting for IPsec with {nbma}: {}", ipsec.of(local, nbma)))
     }
 
-    fn cache_details(&self, afi: Afi) -> Vec<CacheDetail> {
+    pub(crate) fn cache_details(&self, afi: Afi) -> Vec<CacheDetail> {
         let interfaces = self.engine.interface_standings();
         let ipsec = self.ipsec.reasons();
         let obstacle = |view: &CacheView| {
@@ -164,7 +161,7 @@ impl Daemon {
         }
     }
 
-    fn shortcut_details(&self, afi: Afi) -> Vec<ShortcutDetail> {
+    pub(crate) fn shortcut_details(&self, afi: Afi) -> Vec<ShortcutDetail> {
         let rows = self.engine.shortcut_standings(afi).into_iter().map(|s| ShortcutDetail {
             prefix: s.prefix,
             target: s.target,
@@ -188,7 +185,7 @@ impl Daemon {
         rows.collect()
     }
 
-    fn peer_details(&self, afi: Afi) -> Vec<PeerDetail> {
+    pub(crate) fn peer_details(&self, afi: Afi) -> Vec<PeerDetail> {
         let mut rows: std::collections::BTreeMap<_, PeerDetail> = std::collections::BTreeMap::new();
         let empty = |interface: &str, nbma| PeerDetail {
             interface: interface.to_owned(),
@@ -278,7 +275,7 @@ impl Daemon {
     }
 
     /// What happened since the start.
-    fn counters(&self) -> Vec<Counter> {
+    pub(crate) fn counters(&self) -> Vec<Counter> {
         let stats = self.engine.stats();
         let (kernel, multicast) = (&self.kernel, self.multicast.counters());
         let named = |names: [(&'static str, &'static str); 8], counts: [u64; 8]| {

@@ -11,6 +11,8 @@ mod ipsec;
 mod kernel;
 mod logging;
 mod multicast;
+#[cfg_attr(not(feature = "grpc"), path = "northbound_absent.rs")]
+mod northbound;
 mod options;
 mod paths;
 mod process;
@@ -90,6 +92,9 @@ fn run(options: &Options) -> Result<(), String> {
     let vty = vtysh_plugin::VtyServer::bind(&vty_path, process::vty_group())
         .map_err(|e| format!("cannot listen on {}: {e}", vty_path.display()))?;
     let telnet = listen_for_telnet(options);
+    // Before the loop, whose end it must outlive: its threads wait for answers of the loop.
+    let started = northbound::start(options.grpc()?.as_ref(), &frr.version, process::vty_group())?;
+    let (_northbound, northbound) = started.unzip();
     tracing::info!(
         target: "nhrp::common",
         "nhrpd {} starting, with the texts of FRR {}",
@@ -102,7 +107,7 @@ fn run(options: &Options) -> Result<(), String> {
         let requests = daemon::serve_vty(vty, telnet, daemon.terminals());
         readiness.tell().map_err(|e| format!("cannot report to the parent process: {e}"))?;
         daemon.read_configuration();
-        daemon.run(requests).await
+        daemon.run(requests, northbound).await
     })
 }
 

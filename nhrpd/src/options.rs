@@ -25,7 +25,7 @@ pub(crate) struct Options {
     /// Runs in daemon mode
     #[arg(short, long)]
     pub(crate) daemon: bool,
-    /// Load specified module (accepted, there are none)
+    /// Load specified module: grpc[:PORT]; others are accepted, and there are none
     #[arg(short = 'M', long, value_name = "MODULE", action = ArgAction::Append)]
     pub(crate) module: Vec<String>,
     /// Use specified configuration profile
@@ -102,6 +102,15 @@ pub(crate) struct Options {
     #[arg(short = 'P', long = "vty_port", value_name = "PORT")]
     pub(crate) vty_port: Option<u16>,
 
+    /// Where gRPC is served: ADDRESS, ADDRESS:PORT or unix:PATH (with -M grpc alone: 127.0.0.1:50051)
+    #[arg(long = "grpc-listen", value_name = "WHERE", help_heading = "Not in FRR's nhrpd")]
+    pub(crate) grpc_listen: Option<String>,
+    /// Serve gRPC without encryption and passwords where other hosts can reach it
+    #[arg(long = "grpc-insecure", help_heading = "Not in FRR's nhrpd")]
+    pub(crate) grpc_insecure: bool,
+    /// Directory of YANG modules that take the place of the built-in ones
+    #[arg(long = "yang-dir", value_name = "DIR", help_heading = "Not in FRR's nhrpd")]
+    pub(crate) yang_dir: Option<PathBuf>,
     /// FRR release of zebra, instead of finding it out (8.4 to 10.7)
     #[arg(long = "zebra-release", value_name = "X.Y", help_heading = "Not in FRR's nhrpd")]
     pub(crate) zebra_release: Option<String>,
@@ -176,6 +185,22 @@ fn normalised(arguments: impl Iterator<Item = OsString>) -> impl Iterator<Item =
     })
 }
 
+/// The gRPC service, as it is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Grpc {
+    /// `--grpc-listen`
+    pub(crate) listen: Option<String>,
+    /// That of `-M grpc:PORT`, on the loopback address.
+    pub(crate) port: u16,
+    /// `--grpc-insecure`
+    pub(crate) insecure: bool,
+    /// `--yang-dir`
+    pub(crate) yang_dir: Option<PathBuf>,
+}
+
+/// FRR's.
+const GRPC_PORT: u16 = 50051;
+
 /// Options that were understood, or the exit code after what was to be printed has been.
 pub(crate) fn parse() -> Result<Options, i32> {
     let options = match Options::try_parse_from(normalised(std::env::args_os())) {
@@ -229,6 +254,30 @@ impl Options {
             Some(name) => base.join(name),
             None => base,
         }
+    }
+
+    /// The gRPC service, if `-M grpc` or `--grpc-listen` wants it.
+    pub(crate) fn grpc(&self) -> Result<Option<Grpc>, String> {
+        let mut modules = self.module.iter().filter_map(|module| match module.split_once(':') {
+            Some(("grpc", port)) => Some(Some(port)),
+            None if module == "grpc" => Some(None),
+            _ => None,
+        });
+        let port = match modules.next_back() {
+            None if self.grpc_listen.is_none() => return Ok(None),
+            None | Some(None) => GRPC_PORT,
+            // FRR's range.
+            Some(Some(text)) => match text.parse() {
+                Ok(port @ 1024..) => port,
+                _ => return Err(format!("-M grpc:{text}: the port has to be 1024 to 65535")),
+            },
+        };
+        Ok(Some(Grpc {
+            listen: self.grpc_listen.clone(),
+            port,
+            insecure: self.grpc_insecure,
+            yang_dir: self.yang_dir.clone(),
+        }))
     }
 
     /// Directory of sockets and pid file.

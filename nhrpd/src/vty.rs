@@ -20,6 +20,10 @@ use crate::daemon::Daemon;
 /// A client is taken for unreachable after as many unanswered requests (FRR's master prints `N` then).
 const UNREACHABLE_AFTER: u32 = 3;
 
+/// FRR's words to who changes the configuration while another client has locked it.
+const HELD: &str = "% Configuration failed.\n\nError type: resource is locked\n\
+                    Error description: running configuration is locked by another client";
+
 pub(crate) fn cache_kind(kind: CacheType) -> CacheKind {
     match kind {
         CacheType::Dynamic => CacheKind::Dynamic,
@@ -209,7 +213,7 @@ impl Daemon {
         engine.into_iter().chain(settle).collect()
     }
 
-    fn ipsec_view(&self) -> IpsecView {
+    pub(crate) fn ipsec_view(&self) -> IpsecView {
         let status = self.ipsec.status();
         let protected = self.configuration.nhrp.interfaces.values().any(|i| i.protection.is_some());
         let (mode, reason) = match status.mode {
@@ -333,6 +337,7 @@ impl Daemon {
 impl Handler for Daemon {
     fn execute(&mut self, command: Command) -> Reply {
         match command {
+            Command::Edit(_) | Command::Library(_) if self.configuration.held => Reply::config_failed(HELD),
             Command::Edit(edit) => {
                 let reply = self.configuration.edit(&edit, self.files > 0);
                 self.configuration_changed();

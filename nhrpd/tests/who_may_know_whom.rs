@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Members of the workspace and what each may depend on directly, of the workspace.
-const RULES: [(&str, &[&str]); 13] = [
+const RULES: [(&str, &[&str]); 14] = [
     ("nhrp-wire", &[]),
     ("nhrp-config", &[]),
     ("nhrp-engine", &["nhrp-config", "nhrp-wire"]),
@@ -20,8 +20,9 @@ const RULES: [(&str, &[&str]); 13] = [
     ("fuzz", &["nhrp-config", "nhrp-engine", "nhrp-vici", "nhrp-wire", "nhrp-zapi", "vtysh-plugin"]),
     ("lab", &["nhrp-record", "nhrp-wire"]),
     ("nhrp-record", &["nhrp-engine", "nhrp-wire"]),
-    // The model knows the configuration, and of the protocol nothing.
+    // The model and the datastores know the configuration, and of the protocol nothing.
     ("nhrp-yang", &["nhrp-config"]),
+    ("northbound", &["nhrp-config", "nhrp-yang"]),
     (
         "nhrpd",
         &[
@@ -31,7 +32,9 @@ const RULES: [(&str, &[&str]); 13] = [
             "nhrp-record",
             "nhrp-vici",
             "nhrp-wire",
+            "nhrp-yang",
             "nhrp-zapi",
+            "northbound",
             "vtysh-plugin",
         ],
     ),

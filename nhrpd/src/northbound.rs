@@ -1,0 +1,169 @@
+//! `frr.Northbound`: the daemon as a device of the datastores, which run on threads of their own and ask the event
+//! loop for everything that is its own. A commit is a change of the configuration like one that was typed.
+
+mod facts;
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nhrp_config::{Afi, Config};
+use nhrp_engine::{ClearTable as Table, ClearWhat, Input, Selection};
+use nhrp_yang::state::State;
+use nhrp_yang::{ClearTable, Operation, Schema, Which};
+use northbound::{Device, Gone, Listener, Refusal, Server};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::daemon::Daemon;
+use crate::options::Grpc;
+
+/// What the datastores want of the event loop. Dropping one says that the daemon ends.
+pub(crate) enum Request {
+    /// The configuration that runs.
+    Running(oneshot::Sender<Config>),
+    /// Whether others may change it.
+    Hold(bool, oneshot::Sender<()>),
+    /// Another one in its place.
+    Apply(Box<Config>, oneshot::Sender<Result<(), String>>),
+    /// What is known.
+    State(oneshot::Sender<State>),
+    /// An action.
+    Execute(Operation, oneshot::Sender<Option<u32>>),
+}
+
+/// The daemon, from the datastores' thread.
+struct Remote(mpsc::Sender<Request>);
+
+impl Remote {
+    fn ask<T>(&mut self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Gone> {
+        let (answer, reply) = oneshot::channel();
+        self.0.blocking_send(request(answer)).map_err(|_| Gone)?;
+        reply.blocking_recv().map_err(|_| Gone)
+    }
+}
+
+impl Device for Remote {
+    fn running(&mut self) -> Result<Config, Gone> {
+        self.ask(Request::Running)
+    }
+
+    fn hold(&mut self, hold: bool) -> Result<(), Gone> {
+        self.ask(|answer| Request::Hold(hold, answer))
+    }
+
+    fn apply(&mut self, config: &Config) -> Result<(), Refusal> {
+        let config = Box::new(config.clone());
+        self.ask(|answer| Request::Apply(config, answer))?.map_err(Refusal::Because)
+    }
+
+    fn state(&mut self) -> Result<State, Gone> {
+        self.ask(Request::State)
+    }
+
+    fn execute(&mut self, operation: Operation) -> Result<Option<u32>, Gone> {
+        self.ask(|answer| Request::Execute(operation, answer))
+    }
+
+    fn now(&mut self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    }
+}
+
+/// The running service; it ends with this value, which must outlive the receiver of its requests.
+#[derive(Debug)]
+pub(crate) struct Northbound(#[expect(dead_code, reason = "held until the daemon ends")] Server);
+
+/// Starts the service if it is wanted; what it wants comes out of the receiver.
+pub(crate) fn start(
+    grpc: Option<&Grpc>,
+    version: &str,
+    group: Option<u32>,
+) -> Result<Option<(Northbound, mpsc::Receiver<Request>)>, String> {
+    let Some(grpc) = grpc else { return Ok(None) };
+    let listener: Listener = match &grpc.listen {
+        Some(text) => text.parse().map_err(|e| format!("--grpc-listen: {e}"))?,
+        None => Listener::Tcp(([127, 0, 0, 1], grpc.port).into()),
+    };
+    if listener.is_open_to_others() && !grpc.insecure {
+        return Err(format!(
+            "--grpc-listen {listener}: anybody who reaches that address could configure this daemon; \
+             listen on a loopback address or a unix socket, or add --grpc-insecure"
+        ));
+    }
+    // One for the life of the process: data trees refer to it from other threads.
+    let schema: &'static Schema = Box::leak(Box::new(load(grpc.yang_dir.as_deref())?));
+    // The datastores wait for each answer, so that there is never more than one request.
+    let (requests, receiver) = mpsc::channel(1);
+    let server = northbound::serve(&listener, group, schema, Box::new(Remote(requests)), version.to_owned())
+        .map_err(|e| format!("cannot listen on {listener} for gRPC: {e}"))?;
+    tracing::info!(target: "nhrp::common", "frr.Northbound is served on {listener}");
+    Ok(Some((Northbound(server), receiver)))
+}
+
+fn load(directory: Option<&Path>) -> Result<Schema, String> {
+    Schema::load(directory).map_err(|e| match directory {
+        Some(directory) => format!("--yang-dir {}: {e}", directory.display()),
+        None => e.to_string(),
+    })
+}
+
+impl Daemon {
+    /// One request; the client may be gone by now.
+    pub(crate) fn on_northbound(&mut self, request: Request) {
+        match request {
+            Request::Running(answer) => drop(answer.send(self.configuration.nhrp.clone())),
+            Request::Hold(hold, answer) => {
+                self.configuration.held = hold;
+                let _ = answer.send(());
+            }
+            Request::Apply(config, answer) => {
+                let applied = self.configuration.replace(&config).map_err(|e| e.to_string());
+                self.configuration_changed();
+                drop(answer.send(applied));
+            }
+            Request::State(answer) => drop(answer.send(self.facts())),
+            Request::Execute(operation, answer) => drop(answer.send(self.carry_out_operation(operation))),
+        }
+    }
+
+    fn carry_out_operation(&mut self, operation: Operation) -> Option<u32> {
+        let (table, family, which) = match operation {
+            Operation::Clear { table, family, which } => (table, family, which),
+            Operation::ClearCounters => {
+                self.clear_counters();
+                return None;
+            }
+        };
+        let families = family.map_or(vec![Afi::Ip, Afi::Ipv6], |afi| vec![afi]);
+        let mut cleared = 0;
+        for afi in families {
+            let some = |selection| {
+                let table = match table {
+                    ClearTable::Cache => Table::Cache,
+                    ClearTable::Shortcut => Table::Shortcuts,
+                };
+                ClearWhat::Selected(table, afi, selection)
+            };
+            let what = match &which {
+                // The command of FRR's clears both families, so one is a selection: everything of the family.
+                Which::All => match table {
+                    ClearTable::Shortcut => ClearWhat::Shortcuts(afi),
+                    ClearTable::Cache => some(Selection::Prefix(everything(afi))),
+                },
+                Which::Prefix(prefix) => some(Selection::Prefix(*prefix)),
+                Which::Peer(address) => some(Selection::Peer(*address)),
+                Which::Interface(name) => some(Selection::Interface(name.clone())),
+            };
+            cleared += self.clear(Input::Clear(what));
+        }
+        Some(u32::try_from(cleared).unwrap_or(u32::MAX))
+    }
+}
+
+/// The prefix that every address of a family lies in.
+fn everything(afi: Afi) -> ipnet::IpNet {
+    match afi {
+        Afi::Ip => ipnet::Ipv4Net::default().into(),
+        Afi::Ipv6 => ipnet::Ipv6Net::default().into(),
+    }
+}

@@ -1,0 +1,31 @@
+//! In place of the northbound, where it was not built in: nothing, and an error for who wants it.
+
+use std::convert::Infallible;
+
+use tokio::sync::mpsc;
+
+use crate::daemon::Daemon;
+use crate::options::Grpc;
+
+/// There is none.
+pub(crate) type Request = Infallible;
+
+/// There is none.
+pub(crate) type Northbound = Infallible;
+
+pub(crate) fn start(
+    grpc: Option<&Grpc>,
+    _version: &str,
+    _group: Option<u32>,
+) -> Result<Option<(Northbound, mpsc::Receiver<Request>)>, String> {
+    match grpc {
+        None => Ok(None),
+        Some(_) => Err("this nhrpd was built without gRPC; build it with 'cargo build --release -p nhrpd --features grpc' (needs cmake and libpcre2-dev)".to_owned()),
+    }
+}
+
+impl Daemon {
+    pub(crate) fn on_northbound(&mut self, request: Request) {
+        match request {}
+    }
+}

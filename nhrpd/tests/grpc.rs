@@ -1,0 +1,30 @@
+//! gRPC from the outside: a client in Python, with stubs made of the project's description of the service, configures
+//! the daemon and reads it back by the vty.
+//!
+//! `NHRPD_GRPC_PYTHON=/path/of/python3 cargo test -p nhrpd --test grpc` names a Python with grpcio and grpcio-tools.
+//! Needs root, for a network namespace of its own.
+#![cfg(feature = "grpc")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
+use std::process::Command;
+
+#[test]
+fn a_python_client_configures_a_spoke() {
+    let python = std::env::var_os("NHRPD_GRPC_PYTHON").unwrap_or_else(|| "python3".into());
+    let has_grpc = Command::new(&python).args(["-c", "import grpc, grpc_tools"]).output();
+    if !has_grpc.is_ok_and(|output| output.status.success()) || !nix::unistd::Uid::effective().is_root() {
+        eprintln!("SKIPPED: needs root, and NHRPD_GRPC_PYTHON with grpcio and grpcio-tools");
+        return;
+    }
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let status = Command::new("unshare")
+        .args(["--net", "--mount"])
+        .arg(&python)
+        .arg(here.join("tests/grpc/client.py"))
+        .arg(env!("CARGO_BIN_EXE_nhrpd"))
+        .arg(here.join("../yang/northbound/proto/frr-northbound.proto"))
+        .status()
+        .expect("unshare");
+    assert!(status.success());
+}

@@ -1,0 +1,12 @@
+//! Generates the service from its description, without protoc.
+
+#[cfg(feature = "grpc")]
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed=proto/frr-northbound.proto");
+    let files = protox::compile(["frr-northbound.proto"], ["proto"])?;
+    tonic_prost_build::configure().build_client(false).compile_fds(files)?;
+    Ok(())
+}
+
+#[cfg(not(feature = "grpc"))]
+fn main() {}
