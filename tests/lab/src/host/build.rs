@@ -31,17 +31,6 @@ impl std::ops::AddAssign for Tally {
 /// The workspace.
 pub(super) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-/// `--features nhrpd/…` for each of `NHRPD_FEATURES`, a list with commas: what not every machine can build, such as
-/// `grpc`, which needs cmake.
-fn features() -> Vec<String> {
-    named_features(&std::env::var("NHRPD_FEATURES").unwrap_or_default())
-}
-
-fn named_features(list: &str) -> Vec<String> {
-    let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
-    names.flat_map(|name| ["--features".to_owned(), format!("nhrpd/{name}")]).collect()
-}
-
 /// cargo, in the workspace.
 pub(super) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -93,7 +82,7 @@ pub(crate) fn build_tests() -> Result<()> {
 }
 
 fn run_cargo(arguments: &[&str]) -> Result<()> {
-    let status = cargo().args(arguments).args(features()).status().context(|| "starting cargo".to_owned())?;
+    let status = cargo().args(arguments).status().context(|| "starting cargo".to_owned())?;
     ensure!(status.success(), "cargo {} failed", arguments.join(" "));
     Ok(())
 }
@@ -123,7 +112,6 @@ pub(crate) fn test_workspace(trees: &[Tree]) -> Result<Tally> {
     }
     let mut child = cargo
         .args(["test", "--workspace", "--no-fail-fast"])
-        .args(features())
         .stdout(Stdio::piped())
         .spawn()
         .context(|| "starting cargo".to_owned())?;
@@ -156,12 +144,6 @@ fn summary(line: &str) -> Option<Tally> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn features_are_those_of_nhrpd() {
-        assert!(named_features("").is_empty());
-        assert_eq!(named_features("grpc, x"), ["--features", "nhrpd/grpc", "--features", "nhrpd/x"]);
-    }
 
     #[test]
     fn cargos_summary_is_counted() {
