@@ -90,7 +90,7 @@ impl Interface {
 
     /// A protected tunnel of which the kernel has not said from which address it sends. It may have another one than `tunnel
     /// source`, for which the guard would be then, and an association with it would let out in clear what this tunnel sends.
-    fn is_a_riddle(&self) -> bool {
+    fn awaits_own_address(&self) -> bool {
         self.gre && self.config.protection.is_some() && !self.gre_answered
     }
 
@@ -313,7 +313,7 @@ impl Engine {
 
     /// Own NBMA address: `local` of the GRE tunnel, else the address of `tunnel source`, else of the tunnel's link.
     fn own_nbma(&self, interface: &Interface) -> Option<IpAddr> {
-        if interface.is_a_riddle() {
+        if interface.awaits_own_address() {
             return None;
         }
         let source = interface.config.tunnel_source.as_deref();
@@ -345,7 +345,7 @@ impl Engine {
                 interface.name
             ));
         }
-        if interface.is_a_riddle() {
+        if interface.awaits_own_address() {
             // Empty: known in a moment, and not to be told.
             return Some(String::new());
         }
