@@ -274,16 +274,21 @@ impl Daemon {
         ]
     }
 
-    /// What happened since the start.
-    pub(crate) fn counters(&self) -> Vec<Counter> {
+    /// What happened since the start: packets by type, then the rest.
+    fn counters(&self) -> Vec<Counter> {
         let stats = self.engine.stats();
-        let (kernel, multicast) = (&self.kernel, self.multicast.counters());
         let named = |names: [(&'static str, &'static str); 8], counts: [u64; 8]| {
             names.into_iter().zip(counts).map(|((key, words), count)| (key, words, count))
         };
-        let mut counters: Vec<Counter> = named(RECEIVED, stats.packets_received).collect();
-        counters.extend(named(SENT, stats.packets_sent));
-        counters.extend([
+        let packets = named(RECEIVED, stats.packets_received).chain(named(SENT, stats.packets_sent));
+        packets.chain(self.other_counters()).collect()
+    }
+
+    /// What is not packets by type.
+    pub(crate) fn other_counters(&self) -> Vec<Counter> {
+        let stats = self.engine.stats();
+        let (kernel, multicast) = (&self.kernel, self.multicast.counters());
+        vec![
             ("packetsMalformed", "packets malformed", stats.packets_malformed),
             ("packetsRefused", "packets refused", stats.packets_refused),
             ("authenticationFailures", "authentication failures", stats.authentication_failures),
@@ -331,7 +336,6 @@ impl Daemon {
             ("limitPurges", "purges over the limit", stats.limit_purges),
             ("limitRequesters", "requesters over the limit", stats.limit_told),
             ("limitEntries", "packets with many entries", stats.limit_entries),
-        ]);
-        counters
+        ]
     }
 }

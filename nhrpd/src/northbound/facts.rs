@@ -180,8 +180,7 @@ impl Daemon {
         let stats = self.engine.stats();
         let packets =
             PACKET_TYPES.into_iter().zip(stats.packets_received.into_iter().zip(stats.packets_sent));
-        // The packets by type come first in the list; here they have one of their own.
-        let counters = self.counters().into_iter().skip(2 * PACKET_TYPES.len());
+        let counters = self.other_counters().into_iter();
         GlobalState {
             shortcut: shortcuts.collect(),
             security_association: associations.collect(),

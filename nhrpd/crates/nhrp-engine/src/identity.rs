@@ -9,14 +9,16 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use nhrp_config::Afi;
 
 use crate::Engine;
-use crate::cache::Origin;
+use crate::cache::{CacheEntry, Origin};
 use crate::ids::{CacheId, InterfaceId};
-use crate::interface::afi_of;
+use crate::interface::{FAMILIES, Interface, afi_of};
 use crate::io::Output;
 use crate::notice::Notice;
+use crate::prefix_table::host;
 
 impl Engine {
     /// The identity of a peer; none while no association with it is known.
@@ -32,7 +34,7 @@ impl Engine {
     /// A registration that came before the news of the association by which it came: not to be judged yet. The client asks
     /// again in a second.
     pub(crate) fn identity_to_come(&self, interface: InterfaceId, afi: Afi, source: IpAddr) -> bool {
-        let protected = |i: &crate::interface::Interface| i.config.protection.is_some();
+        let protected = |i: &Interface| i.config.protection.is_some();
         self.requires_identity(interface, afi)
             && self.interfaces.get(interface.key()).is_some_and(protected)
             && self.identity_at(interface, source).is_none()
@@ -55,7 +57,7 @@ impl Engine {
             return Some("several peers, or one without a name, are at that address".to_owned());
         }
         let own = identity.parse() == Ok(protocol);
-        let listed = |(prefix, name): &(ipnet::IpNet, String)| {
+        let listed = |(prefix, name): &(IpNet, String)| {
             prefix.contains(&protocol) && name.eq_ignore_ascii_case(identity)
         };
         if own || family.identities.iter().any(listed) {
@@ -63,7 +65,7 @@ impl Engine {
         }
         Some(format!(
             "its identity is '{identity}', and no line 'registration identity {protocol}/{} {identity}' lets it",
-            crate::prefix_table::host(protocol).prefix_len()
+            host(protocol).prefix_len()
         ))
     }
 
@@ -79,7 +81,11 @@ impl Engine {
     /// Identities, or what is said about them, have changed: whoever may not have its address any more loses it. `nbma`: only
     /// those at this address.
     pub(crate) fn judge_registered(&mut self, interface: InterfaceId, nbma: Option<IpAddr>) {
-        let registered = |e: &crate::cache::CacheEntry| {
+        if !FAMILIES.iter().any(|afi| self.requires_identity(interface, *afi)) {
+            // The usual case, at every new association: no look at all the entries.
+            return;
+        }
+        let registered = |e: &CacheEntry| {
             e.interface == interface
                 && e.origin == Origin::Registered
                 && nbma.is_none_or(|nbma| e.nbma == Some(nbma))

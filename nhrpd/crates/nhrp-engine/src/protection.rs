@@ -268,8 +268,10 @@ impl Engine {
 
     /// One interface needs no association with a peer any more. Another tunnel from the same address may.
     fn unprotect(&mut self, local: IpAddr, nbma: IpAddr, terminate: bool) {
-        let shared = self.protection.users.keys().any(|(other, peer)| {
-            *peer == nbma && self.interfaces.get(other.key()).is_some_and(|i| i.nbma == Some(local))
+        // By interface: there are few of them, and many peers may go at once.
+        let shared = self.interfaces.iter().any(|(key, interface)| {
+            interface.nbma == Some(local)
+                && self.protection.users.contains_key(&(InterfaceId::from_key(key), nbma))
         });
         if !shared {
             self.push(Output::Unprotect { local, remote: nbma, terminate });
