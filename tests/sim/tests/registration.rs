@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use nhrp_config::{Afi, MapTarget, NhsProtocol};
-use nhrp_engine::{CacheType, Input, Instant, Link, Notice};
-use nhrp_wire::PacketType::{ErrorIndication, RegistrationReply, RegistrationRequest};
+use nhrp_engine::{CacheType, Input, Instant, Link, Notice, Output};
+use nhrp_wire::PacketType::{
+    ErrorIndication, RegistrationReply, RegistrationRequest, ResolutionReply, ResolutionRequest,
+};
 use sim::shorthand::{ip, ms, nbma_of, secs};
 use sim::{Network, NodeId, Router};
 
@@ -31,7 +33,9 @@ fn a_spoke_is_registered_within_100_ms_with_one_packet() {
 #[test]
 fn unanswered_requests_are_repeated_after_1_2_4_up_to_64_then_2_seconds() {
     let mut net = Network::new(1);
-    let spoke = net.add_router(Router::spoke(2, 1));
+    let mut router = Router::spoke(2, 1);
+    router.config.ip.holdtime = 7200;
+    let spoke = net.add_router(router);
     net.run_for(secs(200));
     let sent = net.sent(spoke, RegistrationRequest, Instant::ZERO);
     let waits: Vec<u64> = sent.windows(2).map(|w| w[1].at.since(w[0].at).as_secs()).collect();
@@ -41,6 +45,33 @@ fn unanswered_requests_are_repeated_after_1_2_4_up_to_64_then_2_seconds() {
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
     let row = &net.node(spoke).engine.nhs_view(Afi::Ip)[0];
     assert!(!row.registered && row.failures == 12 && row.reason.is_some(), "{row:?}");
+}
+
+#[test]
+fn a_spoke_that_hears_no_answers_stays_known_and_is_not_told_to_be_gone() {
+    let mut net = Network::new(1);
+    let hub = net.add_router(Router::hub(1).behind(2).behind(3));
+    let deaf = net.add_router(Router::spoke(2, 1));
+    let other = net.add_router(Router::spoke(3, 1));
+    net.run_for(secs(1));
+    let to_deaf = net.node(deaf).router.nbma;
+    net.sabotage(move |_, _, outputs| {
+        outputs.retain(|o| !matches!(o, Output::Send { destination, .. } if *destination == to_deaf));
+    });
+    let cut = net.now();
+    net.run_for(secs(300));
+    let sent = net.sent(deaf, RegistrationRequest, cut);
+    let waits: Vec<u64> = sent.windows(2).map(|w| w[1].at.since(w[0].at).as_secs()).collect();
+    assert!(waits.iter().all(|wait| *wait <= 20) && sent.len() <= 30, "{waits:?}");
+    assert_eq!(nbma_of(&net, hub, "10.255.0.2"), Some(to_deaf));
+    assert!(!registered(&net, deaf));
+    // Who looks for it is not refused: the question goes on to it, and is repeated.
+    let asked = net.now();
+    net.trace(other, "10.3.0.5", "10.2.0.5");
+    net.trace(other, "10.3.0.5", "10.2.0.5");
+    net.run_for(secs(29));
+    assert_eq!(net.sent(other, ResolutionRequest, asked).len(), 7);
+    assert!(net.sent(hub, ResolutionReply, asked).is_empty());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The client's side: registering with every configured NHS (RFC 2332 section 5.2.3).
 //!
-//! One registration a resolved NBMA address of an `nhs` line. Unanswered ones are repeated after 1, 2, 4 … 64 s,
-//! accepted ones renewed after a third of the holding time.
+//! One registration a resolved NBMA address of an `nhs` line. Accepted ones are renewed after a third of the holding time;
+//! unanswered ones are repeated after 1, 2, 4 … 64 s, but never later than they would be renewed.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -253,6 +253,7 @@ impl Engine {
         };
         let learned = registration.learned;
         let reuse = registration.request_id;
+        let refused = registration.refused.is_some();
 
         let Some(i) = self.interfaces.get(interface.key()) else { return };
         let (Some(own_nbma), Some(own)) = (i.nbma, i.family(afi).protocol) else {
@@ -308,7 +309,11 @@ impl Engine {
             message: Message::RegistrationRequest(Exchange { request_id, cies: vec![cie] }),
             extensions,
         };
-        let at = self.now + Duration::from_secs(wait) + self.jitter(Duration::from_millis(20));
+        let backoff = Duration::from_secs(wait);
+        // A server that refuses wants to be asked less. From one that is silent only the answers may be lost: asked seldom,
+        // it would forget us, and others who look for us would be told so.
+        let wait = if refused { backoff } else { backoff.min(self.renewal(interface, afi)) };
+        let at = self.now + wait + self.jitter(Duration::from_millis(20));
         if let Some(registration) = self.registrations.get_mut(id.key()) {
             registration.request_id = Some(request_id);
             registration.awaiting = true;
@@ -320,6 +325,13 @@ impl Engine {
             self.forget_purges(server, host(own));
         }
         self.send(interface, nbma, packet);
+    }
+
+    /// How long after one request the next goes to the same NHS: a third of the holding time.
+    /// FRR divides in whole seconds; a holding time below 3 s must not become a busy loop.
+    /// RFC 2332 5.2.3. [rfc2332-5.2.3-renewal]
+    fn renewal(&self, interface: InterfaceId, afi: Afi) -> Duration {
+        (Duration::from_secs(u64::from(self.holdtime(interface, afi))) / 3).max(Duration::from_secs(1))
     }
 
     /// A reply to a registration, or an error about it (`reply` is then that error).
@@ -379,6 +391,7 @@ impl Engine {
             _ => None,
         });
         let holding = Duration::from_secs(u64::from(self.holdtime(interface, afi)));
+        let again = self.renewal(interface, afi);
         self.forget_request(id);
         let Some(registration) = self.registrations.get_mut(id.key()) else { return };
         let news = !registration.registered || registration.learned != Some(server);
@@ -397,9 +410,6 @@ impl Engine {
         registration.last_error = None;
         registration.learned = Some(server);
         registration.wait = WAIT_AFTER_SUCCESS;
-        // FRR divides in whole seconds; a holding time below 3 s must not become a busy loop.
-        // RFC 2332 5.2.3. [rfc2332-5.2.3-renewal]
-        let again = (holding / 3).max(Duration::from_secs(1));
         self.timers.arm(&mut registration.timer, Timer::Registration(id), self.now + again);
         if let Some(i) = self.interfaces.get_mut(interface.key()) {
             i.nat_nbma = nat;
