@@ -125,11 +125,12 @@ def lan(number):
     return "10.{}.0.1".format(number)
 
 
-def start(tgen, folder, members, hubs=1, multicast=False):
+def start(tgen, folder, members, hubs=1, multicast=False, daemons=()):
     """
     Makes tunnels and firewall rules and starts the daemons with
-    FOLDER/ROUTER/frr.conf. The first `hubs` members tell nhrpd of traffic that
-    leaves by the tunnel that it came by.
+    FOLDER/ROUTER/frr.conf: zebra and what comes with it, on members nhrpd and
+    `daemons`. The first `hubs` members tell nhrpd of traffic that leaves by the
+    tunnel that it came by; with `multicast` all tell it of multicast.
     """
     for number, member in enumerate(members, 1):
         commands = [
@@ -154,10 +155,13 @@ def start(tgen, folder, members, hubs=1, multicast=False):
         for command in commands:
             silently(tgen.gears[member], command.format(member, nbma(number)))
     for name, router in tgen.routers().items():
-        router.load_frr_config(os.path.join(folder, name, "frr.conf"))
-        # Older releases look for `router` lines to find out who is to be started.
+        router.load_config(TopoRouter.RD_FRR, os.path.join(folder, name, "frr.conf"))
+        # Named, because releases differ in what they find out from the file.
+        wanted = [TopoRouter.RD_ZEBRA]
         if name in members:
-            router.load_config(TopoRouter.RD_NHRP)
+            wanted += [TopoRouter.RD_NHRP, *daemons]
+        for daemon in wanted:
+            router.load_config(daemon, "")
     tgen.start_router()
 
 
@@ -335,6 +339,23 @@ def mend(tgen, number):
     for side in ("-s", "-d"):
         rule = "iptables -D FORWARD {} {} -j DROP".format(side, nbma(number))
         silently(tgen.gears["inet"], rule)
+
+
+def count_from(router, number):
+    "Makes a router count what arrives from a member through the transport network."
+    rule = "iptables -I INPUT -p gre -s {}".format(nbma(number))
+    silently(router, rule)
+
+
+def wait_counted(router, number, packets, seconds=60):
+    "Waits until so many packets have been counted by `count_from`."
+    command = "iptables -nvxL INPUT | grep -w {}".format(nbma(number))
+
+    def condition():
+        counted = router.run(command).split()
+        return None if counted and int(counted[0]) >= packets else counted
+
+    wait("{} to hear {} {} times".format(router.name, nbma(number), packets), condition, seconds)
 
 
 def pid(router, daemon):

@@ -8,7 +8,6 @@ The password is a command since release 10.2. Before it the test is skipped.
 
 import os
 import sys
-import time
 
 import pytest
 
@@ -64,8 +63,10 @@ def test_same_password():
 def test_other_password():
     "One with another password is not, however often it asks."
     tgen = nhrp.running()
-    # Four requests at least: they come after 2, 4 and 8 s.
-    time.sleep(15)
+    hub = tgen.gears["hub"]
+    # Who is not registered has nothing to send but requests.
+    nhrp.count_from(hub, 3)
+    nhrp.wait_counted(hub, 3, 3, seconds=90)
     _unknown(tgen)
 
 
