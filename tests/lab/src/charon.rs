@@ -199,6 +199,17 @@ impl Charon {
         Ok(answers)
     }
 
+    /// Takes the profile away, of which charon learns with [`load`](Self::load); the secret stays.
+    pub(crate) fn remove_profile(&self) -> Result<()> {
+        self.node.sh(&format!("rm {CONNECTION_FILE}")).map(drop)
+    }
+
+    /// Sends it a signal that does not end it.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        let process = self.process.as_ref();
+        process.context(|| format!("no charon runs on {}", self.node.name()))?.signal(signal)
+    }
+
     /// Ends it with a signal.
     pub(crate) fn stop(&mut self, signal: Signal) -> Result<()> {
         let mut process =

@@ -213,6 +213,9 @@ fn a_purge_or_an_operator_releases_the_association_of_that_peer() {
     net.configure(one, |c| c.ip.nhs.clear());
     net.run_for(secs(5));
     assert_eq!(unprotected(&net, hub), [own(&net, one)]);
+    // It does not want one either, or it would negotiate the next at once.
+    assert_eq!(unprotected(&net, one), [own(&net, hub)]);
+    assert!(net.node(one).fib.neighbours.is_empty());
     assert_eq!(net.node(hub).fib.neighbours.len(), 1);
 
     net.input(hub, Input::Clear(ClearWhat::Cache));

@@ -123,14 +123,16 @@ impl Engine {
         }))
     }
 
+    /// What was learned of the server goes as well, and with it the association that it was for. FRR's believes it for the
+    /// rest of its holding time, while the server has been told to forget us.
     fn remove_nhs(&mut self, id: NhsId) {
-        for registration in self.nhs.get(id.key()).map(|n| n.registrations.clone()).unwrap_or_default() {
-            self.deregister(registration);
+        let Some(nhs) = self.nhs.get(id.key()) else { return };
+        let (interface, registrations) = (nhs.interface, nhs.registrations.clone());
+        for registration in registrations {
+            self.leave(interface, registration);
         }
-        let Some(mut nhs) = self.nhs.try_remove(id.key()) else { return };
-        self.timers.disarm(&mut nhs.timer, Timer::Nhs(id));
-        for registration in nhs.registrations {
-            self.remove_registration(registration);
+        if let Some(mut nhs) = self.nhs.try_remove(id.key()) {
+            self.timers.disarm(&mut nhs.timer, Timer::Nhs(id));
         }
     }
 
@@ -309,7 +311,7 @@ impl Engine {
         }
     }
 
-    /// Ends the registration at an address that a name has no more.
+    /// Ends the registration at an address that a name has no more, or whose line is gone.
     fn leave(&mut self, interface: InterfaceId, id: RegistrationId) {
         let former = self.registrations.get(id.key()).and_then(|r| Some((r.learned?, r.nbma)));
         if let Some((learned, nbma)) = former {

@@ -279,6 +279,16 @@ pub(crate) const ALL: &[Scenario] = &[
         encrypted::credentials,
     ),
     long(
+        "encrypted_features",
+        "fallback profile, tunnels that share a profile, required identities, one peer's end, double SAs",
+        encrypted::features,
+    ),
+    long(
+        "encrypted_bad_charon",
+        "a charon that hangs, loses its profile or talks nonsense: told, retried, nothing in clear, others unaffected",
+        encrypted::bad_charon,
+    ),
+    long(
         "encrypted_hub_restart",
         "50 spokes miss their hub, and are back after its restart without coming all at once",
         encrypted::hub_restart,

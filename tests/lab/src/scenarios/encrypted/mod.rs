@@ -3,8 +3,10 @@
 //! Owns the network that these scenarios share the shape of, and the questions that they ask of it. What they show is
 //! in a file each.
 
+mod bad_charon;
 mod charon_ends;
 mod credentials;
+mod features;
 mod hub_restart;
 mod one_sa;
 mod rekey;
@@ -16,8 +18,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+pub(super) use bad_charon::run as bad_charon;
 pub(super) use charon_ends::run as charon_ends;
 pub(super) use credentials::run as credentials;
+pub(super) use features::run as features;
 pub(super) use hub_restart::run as hub_restart;
 pub(super) use one_sa::run as one_sa;
 pub(super) use rekey::run as rekey;
