@@ -100,6 +100,7 @@ enum Woken {
     EventSocket(News),
     Deadline,
     Compare,
+    KernelIsBehind,
     Settle,
     FileIsLate,
     ReopenLogs,
@@ -254,6 +255,8 @@ impl Daemon {
                 event = self.ipsec.next() => Woken::Ipsec(event),
                 news = self.events.next() => Woken::EventSocket(news),
                 _ = compare.tick() => Woken::Compare,
+                // After who else has something to do.
+                () = tokio::task::yield_now(), if self.kernel.is_behind() => Woken::KernelIsBehind,
                 () = async { tokio::time::sleep_until(self.settle_at.unwrap_or(self.started)).await }, if self.settle_at.is_some() => Woken::Settle,
                 () = async { tokio::time::sleep_until(self.apply_at.unwrap_or(self.started)).await }, if self.apply_at.is_some() => Woken::FileIsLate,
                 _ = reopen.recv() => Woken::ReopenLogs,
@@ -293,6 +296,8 @@ impl Daemon {
                     self.ipsec.repair();
                     self.ipsec.tidy(&self.applied);
                 }
+                // What waits is handed over at the end of every turn.
+                Woken::KernelIsBehind => {}
                 Woken::Settle => {
                     self.settle_at = None;
                     for input in self.zebra_side.settle(&self.engine) {
@@ -567,7 +572,8 @@ impl Daemon {
             }
         }
         self.kernel.flush(&mut self.sockets, |octets| self.engine.reuse(octets));
-        if std::mem::take(&mut self.compare_now) {
+        // What is still to be written is no difference.
+        if !self.kernel.is_behind() && std::mem::take(&mut self.compare_now) {
             self.kernel.compare(&mut self.sockets.neighbours, &self.engine).await;
             self.kernel.flush(&mut self.sockets, |octets| self.engine.reuse(octets));
         }

@@ -3,7 +3,7 @@
 //! Packets and neighbour changes are collected during a turn of the loop and handed over in as few system calls as
 //! they fit into.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use nhrp_engine::{Engine, Input, Neighbour, NeighbourEvent as Told, NeighbourState};
@@ -54,6 +54,10 @@ pub(crate) fn open_nflog(group: u16) -> Option<Nflog> {
     }
 }
 
+/// Neighbour changes that are handed over in one turn of the loop; more wait for the next. The kernel takes its time for
+/// each, and thousands come at once when all peers of a hub are forgotten, or accepted.
+const CHANGES_IN_A_TURN: usize = 128;
+
 #[derive(Debug)]
 enum NeighbourChange {
     Set(NeighbourEntry),
@@ -72,7 +76,8 @@ struct Queued {
 pub(crate) struct KernelSide {
     sysctl: Sysctl,
     packets: Vec<Queued>,
-    changes: Vec<NeighbourChange>,
+    /// In their order, which counts for the same address.
+    changes: VecDeque<NeighbourChange>,
     /// Next hops that the kernel need not look for any longer.
     refusals: Vec<(u32, IpAddr)>,
     /// Interfaces whose `send_redirects` was changed, by name, to be put back at the end.
@@ -97,7 +102,7 @@ impl KernelSide {
         Self {
             sysctl: Sysctl::new("/proc/sys"),
             packets: Vec::new(),
-            changes: Vec::new(),
+            changes: VecDeque::new(),
             refusals: Vec::new(),
             touched: BTreeSet::new(),
             send_failures: 0,
@@ -124,19 +129,24 @@ impl KernelSide {
     }
 
     pub(crate) fn queue_set(&mut self, neighbour: &Neighbour) {
-        self.changes.push(NeighbourChange::Set(entry_of(neighbour)));
+        self.changes.push_back(NeighbourChange::Set(entry_of(neighbour)));
     }
 
     pub(crate) fn queue_delete(&mut self, ifindex: u32, protocol: IpAddr) {
-        self.changes.push(NeighbourChange::Delete(ifindex, protocol));
+        self.changes.push_back(NeighbourChange::Delete(ifindex, protocol));
     }
 
     pub(crate) fn queue_refusal(&mut self, ifindex: u32, protocol: IpAddr) {
         self.refusals.push((ifindex, protocol));
     }
 
+    /// Whether there is more to hand over than fitted into the last [`flush`](Self::flush).
+    pub(crate) fn is_behind(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
     /// Neighbours first: a reply may go to a peer that the same turn has made known. The octets of packets that were
-    /// handed over go to `sent`.
+    /// handed over go to `sent`. Of neighbours [`CHANGES_IN_A_TURN`] are handed over.
     pub(crate) fn flush(&mut self, sockets: &mut Sockets, mut sent: impl FnMut(Vec<u8>)) {
         self.flush_neighbours(&mut sockets.neighbours);
         if self.packets.is_empty() {
@@ -170,7 +180,8 @@ impl KernelSide {
             let outcome = neighbours.refuse(&refusals);
             self.account("refuse", outcome, |i| refusals.get(i).map(|e| e.1));
         }
-        let changes = std::mem::take(&mut self.changes);
+        let part = self.changes.len().min(CHANGES_IN_A_TURN);
+        let changes: Vec<NeighbourChange> = self.changes.drain(..part).collect();
         let mut sets: Vec<NeighbourEntry> = Vec::new();
         let mut deletes: Vec<(u32, IpAddr)> = Vec::new();
         for change in changes {
@@ -310,6 +321,9 @@ impl KernelSide {
             for (ifindex, protocol) in all {
                 self.queue_delete(ifindex, protocol);
             }
+        }
+        while self.is_behind() {
+            self.flush_neighbours(&mut sockets.neighbours);
         }
         self.flush(sockets, drop);
         for name in std::mem::take(&mut self.touched) {

@@ -63,6 +63,11 @@ impl Crowd {
         })
     }
 
+    /// What the generator has said so far, a line a second and at the end of each round.
+    pub(crate) fn said(&self) -> String {
+        self.process.output()
+    }
+
     /// Overlay addresses of some spokes, spread over all.
     pub(crate) fn sample(&self, size: u32) -> Vec<Ipv4Addr> {
         self.spokes.sample(size).into_iter().map(|spoke| self.spokes.overlay(spoke)).collect()

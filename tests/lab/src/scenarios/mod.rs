@@ -12,6 +12,7 @@ mod event_socket;
 mod expiry;
 mod first_direct_path;
 mod hostile_traffic;
+mod hostile_vty;
 mod installed;
 mod ipv6_overlay;
 mod judge_sees_broken_packets;
@@ -382,6 +383,11 @@ pub(crate) const ALL: &[Scenario] = &[
         limit: Duration::from_secs(600),
         run: hostile_traffic::whole,
     },
+    long(
+        "hostile_vty",
+        "hundreds of clients of vty, telnet and event socket that mean no good: no registration lost, no long turn",
+        hostile_vty::run,
+    ),
 ];
 
 /// The scenario of this name.
