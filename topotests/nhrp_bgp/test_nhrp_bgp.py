@@ -3,7 +3,8 @@
 """
 test_nhrp_bgp.py: BGP tells spokes of LANs by way of the hub, NHRP shortens it, BGP rules
 
-Its configuration is read by every release from 8.4.
+The hub announces the tunnel's addresses, too: FRR's nhrpd answers only those
+that it has a route to. Its configuration is read by every release from 8.4.
 """
 
 import functools
@@ -82,6 +83,7 @@ def test_bgp_routes():
         ("s1", PREFIX, 1),
         ("s2", "10.2.0.0/24", 1),
         ("hub", PREFIX, 3),
+        ("s2", "10.255.255.0/24", 1),
     ):
         condition = functools.partial(_bgp, tgen.gears[name], prefix, via)
         nhrp.wait("{} to hear of {}".format(name, prefix), condition, 90)

@@ -60,8 +60,6 @@ def test_shortcut():
     tgen = nhrp.running()
     nhrp.wait_direct(tgen.gears["s1"], 2, 3)
     nhrp.wait_direct(tgen.gears["s2"], 3, 2)
-    route = tgen.gears["s1"].run("ip route get 10.3.0.1 from 10.2.0.1")
-    assert nhrp.overlay(3) in route, route
 
 
 def test_no_packet_is_lost():
