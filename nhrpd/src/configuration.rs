@@ -7,7 +7,7 @@ use std::path::Path;
 
 use nhrp_config::{Config, Edit, RenderOptions};
 use vtysh_plugin::render::{RunningConfig, running_config, saved_file};
-use vtysh_plugin::{Command, Handler, LibraryConfig, LibraryEdit, Reply, read_config};
+use vtysh_plugin::{Command, Handler, LibraryConfig, LibraryEdit, Release, Reply, read_config};
 
 use crate::options::Options;
 use crate::release::SpokenFrr;
@@ -49,8 +49,8 @@ impl Configuration {
         Ok(())
     }
 
-    pub(crate) fn edit_library(&mut self, edit: &LibraryEdit) -> Reply {
-        self.library.apply(edit)
+    pub(crate) fn edit_library(&mut self, edit: &LibraryEdit, release: Release) -> Reply {
+        self.library.apply(edit, release)
     }
 
     /// The running configuration, for vtysh with nothing in it that the installed one could not read back.
@@ -106,7 +106,8 @@ impl Handler for Configuration {
     fn execute(&mut self, command: Command) -> Reply {
         match command {
             Command::Edit(edit) => self.edit(&edit, true),
-            Command::Library(edit) => self.edit_library(&edit),
+            // Of a file only what is refused counts, and no release refuses what is said once.
+            Command::Library(edit) => self.edit_library(&edit, Release::new(10, 3)),
             _ => Reply::ok(),
         }
     }

@@ -118,6 +118,9 @@ impl Daemon {
             }
             Show::EventTimers => Reply::text(render::event_timers(&self.timers())),
             Show::Rcu { json } => Reply::text(render::rcu(*json, release)),
+            Show::AccessLists { family, name, json: true } => {
+                Reply::text(self.configuration.library.access_lists_json(*family, name.as_deref(), release))
+            }
             Show::AccessLists { family, name, .. } => {
                 Reply::text(self.configuration.library.show_access_lists(*family, name.as_deref()))
             }
@@ -323,7 +326,7 @@ impl Daemon {
     }
 
     fn edit_library(&mut self, edit: &LibraryEdit) -> Reply {
-        let reply = self.configuration.edit_library(edit);
+        let reply = self.configuration.edit_library(edit, self.frr.release);
         self.tell_terminals();
         if matches!(edit, LibraryEdit::Log(_))
             && let Err(error) = self.log.configure(&self.configuration.library.logging)

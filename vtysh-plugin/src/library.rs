@@ -1,8 +1,11 @@
 //! What FRR's library configures in every daemon: access and prefix lists, passwords, `service …`, logging, terminals.
 //! Most of it is kept because it must be printed back. Enforces nothing.
 
+mod access_lists;
+
 use std::collections::BTreeMap;
 
+use self::access_lists::impossible_range;
 use crate::telnet::{AccessRule, Password, TerminalSettings};
 use crate::{LogEdit, LogTarget, Logging, Release, Reply, ReturnCode};
 
@@ -38,14 +41,6 @@ impl ListFamily {
         match self {
             Self::Access | Self::AccessIpv6 | Self::AccessMac => "remark",
             Self::Prefix | Self::PrefixIpv6 => "description",
-        }
-    }
-
-    fn title(self) -> &'static str {
-        match self {
-            Self::AccessIpv6 => "Zebra IPv6 access list",
-            Self::AccessMac => "Zebra MAC access list",
-            _ => "Zebra IP access list",
         }
     }
 }
@@ -137,6 +132,8 @@ pub enum Banner {
     File(String),
 }
 
+const MONITOR_DOES_NOTHING: &str = "% \"log monitor\" is deprecated and does nothing.\n";
+
 const DEFAULT_WARNING_MS: u32 = 5000;
 const DEFAULT_EXEC_TIMEOUT: (u32, u32) = (10, 0);
 
@@ -202,14 +199,18 @@ impl Default for LibraryConfig {
 }
 
 impl LibraryConfig {
-    /// Applies one change. The daemon still has to act on [`LibraryEdit::Log`] by itself.
-    pub fn apply(&mut self, edit: &LibraryEdit) -> Reply {
+    /// Applies one change, and answers as this release does. The daemon still has to act on [`LibraryEdit::Log`] by
+    /// itself.
+    pub fn apply(&mut self, edit: &LibraryEdit, release: Release) -> Reply {
         match edit {
             LibraryEdit::Log(edit) => {
+                let reply = self.log_reply(edit, release);
                 self.logging.apply(edit);
-                return self.log_reply(edit);
+                return reply;
             }
-            LibraryEdit::List { family, name, edit } => return self.apply_list(*family, name, edit),
+            LibraryEdit::List { family, name, edit } => {
+                return self.apply_list(*family, name, edit, release);
+            }
             LibraryEdit::Hostname(name) => self.hostname.clone_from(name),
             LibraryEdit::Domainname(name) => self.domainname.clone_from(name),
             LibraryEdit::Defaults(profile) => {
@@ -237,7 +238,11 @@ impl LibraryConfig {
             LibraryEdit::WallTimeWarning(ms) => self.walltime_warning = *ms,
             LibraryEdit::TerminalLength(lines) => self.terminal_length = *lines,
             LibraryEdit::MemstatsAtExit(on) => self.memstats_at_exit = *on,
-            LibraryEdit::ExecTimeout(timeout) => self.exec_timeout = *timeout,
+            // FRR keeps seconds.
+            LibraryEdit::ExecTimeout((minutes, seconds)) => {
+                let seconds = minutes.saturating_mul(60).saturating_add(*seconds);
+                self.exec_timeout = (seconds / 60, seconds % 60);
+            }
             LibraryEdit::Login(on) => self.login = *on,
             LibraryEdit::AccessClass(family, name) => {
                 let (kept, kind) = match family {
@@ -259,16 +264,32 @@ impl LibraryConfig {
         if self.password_encryption { Password::parse(&words).hashed() } else { words }
     }
 
-    fn apply_list(&mut self, family: ListFamily, name: &str, edit: &ListEdit) -> Reply {
+    fn apply_list(&mut self, family: ListFamily, name: &str, edit: &ListEdit, release: Release) -> Reply {
         let key = (family, name.to_owned());
         let found = match edit {
             ListEdit::Add { seq, rule } => {
-                let rules = &mut self.lists.entry(key).or_default().rules;
-                if seq.is_none() && rules.values().any(|known| known == rule) {
+                let prefixes = matches!(family, ListFamily::Prefix | ListFamily::PrefixIpv6);
+                let known = self.lists.get(&key).map(|list| &list.rules);
+                let again = known.is_some_and(|rules| rules.values().any(|known| known == rule));
+                // Whatever its number, where FRR looks for it at all.
+                let once = !prefixes || release.finds_prefixes(seq.is_some());
+                if again && once {
                     return Reply::ok();
                 }
-                let next = rules.last_key_value().map_or(5, |(last, _)| (last / 5 + 1).saturating_mul(5));
-                rules.insert(seq.unwrap_or(next), rule.clone());
+                let last = known.and_then(|rules| rules.last_key_value()).map_or(0, |(last, _)| *last);
+                let seq = seq.or_else(|| (last / 5 + 1).checked_mul(5));
+                let prefix = impossible_range(rule);
+                let seq = match (seq, prefix) {
+                    (Some(seq), None) => seq,
+                    (seq, Some(prefix)) if seq.is_some() || release.checks_ranges_first() => {
+                        return Reply::config_failed(format_args!(
+                            "% Configuration failed.\n\nError type: validation\nError description: Invalid prefix range \
+                             for {prefix}: Make sure that mask length <= ge <= le"
+                        ));
+                    }
+                    _ => return Reply::config_failed("% Malformed sequence value"),
+                };
+                self.lists.entry(key).or_default().rules.insert(seq, rule.clone());
                 return Reply::ok();
             }
             ListEdit::Remark(Some(text)) => {
@@ -287,13 +308,17 @@ impl LibraryConfig {
                 }
                 true
             }
-            ListEdit::Remove { seq, rule } => self.lists.get_mut(&key).is_some_and(|list| {
-                let before = list.rules.len();
-                list.rules.retain(|number, known| {
-                    let fits = rule.is_empty() || known == rule;
-                    !(seq.is_none_or(|seq| seq == *number) && fits)
-                });
-                seq.is_some() || list.rules.len() < before
+            // By its number a rule is found whatever it says, and as little missed.
+            ListEdit::Remove { seq: Some(seq), .. } => {
+                if let Some(list) = self.lists.get_mut(&key) {
+                    list.rules.remove(seq);
+                }
+                true
+            }
+            // Of several that say the same, the first.
+            ListEdit::Remove { seq: None, rule } => self.lists.get_mut(&key).is_some_and(|list| {
+                let first = list.rules.iter().find(|(_, known)| *known == rule).map(|(number, _)| *number);
+                first.is_some_and(|number| list.rules.remove(&number).is_some())
             }),
         };
         self.lists.retain(|_, list| !list.rules.is_empty() || list.remark.is_some());
@@ -305,11 +330,18 @@ impl LibraryConfig {
         if found { Reply::ok() } else { Reply::new(ReturnCode::ConfigFailed, "") }
     }
 
-    fn log_reply(&self, edit: &LogEdit) -> Reply {
+    /// What is said to a change of the log that is still to be made.
+    fn log_reply(&self, edit: &LogEdit, release: Release) -> Reply {
         match edit {
-            LogEdit::FilterText { .. } => Reply::text(self.logging.filter_lines()),
-            LogEdit::On(LogTarget::Monitor, _) => {
-                Reply::text("% \"log monitor\" is deprecated and does nothing.\n")
+            LogEdit::FilterText { .. } if release.configures_log_by_northbound() => Reply::ok(),
+            LogEdit::FilterText { text, add } => match (self.logging.filters(text), add) {
+                (true, true) => Reply::warning("% failed to apply log filter"),
+                (false, false) => Reply::warning("% failed to remove log filter"),
+                _ => Reply::text(format!(" {text}\n")),
+            },
+            LogEdit::On(LogTarget::Monitor, _) => Reply::text(MONITOR_DOES_NOTHING),
+            LogEdit::Off(LogTarget::Monitor) if release.configures_log_by_northbound() => {
+                Reply::text(MONITOR_DOES_NOTHING)
             }
             _ => Reply::ok(),
         }
@@ -345,6 +377,10 @@ impl LibraryConfig {
             match ms {
                 DEFAULT_WARNING_MS => {}
                 0 => out.push(format!("no service {name}-warning")),
+                // The same line as zebra's, or there would be two in the file.
+                ms if release.prints_warnings_in_microseconds() => {
+                    out.push(format!("service {name}-warning {}", u64::from(ms) * 1000));
+                }
                 ms => out.push(format!("service {name}-warning {ms}")),
             }
         }
@@ -429,34 +465,74 @@ impl LibraryConfig {
         }
         out
     }
-
-    /// `show <ip|ipv6|mac> access-list [NAME]`: FRR begins with the daemon's name even if nothing follows.
-    #[must_use]
-    pub fn show_access_lists(&self, family: ListFamily, only: Option<&str>) -> String {
-        let mut out = String::from("NHRP:\n");
-        for ((_, name), list) in self.lists.iter().filter(|((kind, _), _)| *kind == family) {
-            if only.is_some_and(|only| only != name) {
-                continue;
-            }
-            out.push_str(family.title());
-            out.push_str(&format!(" {name}\n"));
-            for (seq, rule) in &list.rules {
-                let (action, what) = rule.split_once(' ').unwrap_or((rule, ""));
-                out.push_str(&format!("    seq {seq} {action:<6} {what}\n"));
-            }
-        }
-        out
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const R: Release = Release::new(10, 3);
+
+    fn prefix_list(config: &mut LibraryConfig, edit: ListEdit) -> Reply {
+        config.apply(&LibraryEdit::List { family: ListFamily::Prefix, name: "p".into(), edit }, R)
+    }
+
+    #[test]
+    fn what_frr_says_of_numbers_and_ranges() {
+        let mut config = LibraryConfig::default();
+        let add = |seq, rule: &str| ListEdit::Add { seq, rule: rule.into() };
+        for rule in ["permit 10.0.0.0/8 ge 7", "deny 10.0.0.0/8 ge 12 le 10", "deny 10.0.0.0/8 le 0"] {
+            let reply = prefix_list(&mut config, add(Some(5), rule));
+            assert_eq!(reply.rc, ReturnCode::ConfigFailed);
+            let end = "Invalid prefix range for 10.0.0.0/8: Make sure that mask length <= ge <= le\n";
+            assert!(reply.text.ends_with(end), "{rule}: {}", reply.text);
+        }
+        assert_eq!(config, LibraryConfig::default());
+        for rule in
+            ["permit 10.0.0.0/8 ge 8", "permit 10.0.0.0/8 le 8", "deny any", "deny 10.0.0.0/8 ge 9 le 32"]
+        {
+            assert_eq!(prefix_list(&mut config, add(None, rule)), Reply::ok(), "{rule}");
+        }
+        let by_number = |seq| ListEdit::Remove { seq: Some(seq), rule: "permit 99.0.0.0/8".into() };
+        assert_eq!(prefix_list(&mut config, by_number(777)), Reply::ok());
+        assert_eq!(prefix_list(&mut config, by_number(5)), Reply::ok());
+        assert_eq!(config.list_lines().len(), 3);
+        assert_eq!(prefix_list(&mut config, add(Some(u32::MAX), "deny any")), Reply::ok());
+        assert_eq!(prefix_list(&mut config, add(None, "permit any")).text, "% Malformed sequence value\n");
+        let edit = add(None, "permit 10.0.0.0/8 ge 7");
+        assert_eq!(prefix_list(&mut config, edit.clone()).text, "% Malformed sequence value\n");
+        let edit = LibraryEdit::List { family: ListFamily::Prefix, name: "p".into(), edit };
+        assert!(config.apply(&edit, Release::new(10, 7)).text.contains("Invalid prefix range"));
+    }
+
+    #[test]
+    fn what_frr_says_of_log_filters_depends_on_the_release() {
+        let mut config = LibraryConfig::default();
+        let mut say = |text: &str, add, release| {
+            let edit = LibraryEdit::Log(LogEdit::FilterText { text: text.into(), add });
+            let reply = config.apply(&edit, release);
+            (reply.rc, reply.text)
+        };
+        assert_eq!(say("one", true, R), (ReturnCode::Success, " one\n".into()));
+        assert_eq!(say("one", true, R), (ReturnCode::Warning, "% failed to apply log filter\n".into()));
+        assert_eq!(say("one", false, R), (ReturnCode::Success, " one\n".into()));
+        assert_eq!(say("one", false, R), (ReturnCode::Warning, "% failed to remove log filter\n".into()));
+        assert_eq!(say("one", false, Release::new(10, 7)), (ReturnCode::Success, String::new()));
+    }
+
+    #[test]
+    fn frr_8_4_prints_its_warnings_a_thousand_times_too_long() {
+        let mut config = LibraryConfig::default();
+        config.apply(&LibraryEdit::CpuTimeWarning(7), R);
+        let lines = |release| config.host_lines(release, "r1", None);
+        assert_eq!(lines(Release::new(8, 4)), ["hostname r1", "service cputime-warning 7000"]);
+        assert_eq!(lines(R), ["hostname r1", "service cputime-warning 7"]);
+    }
+
     fn add(config: &mut LibraryConfig, seq: Option<u32>, rule: &str) {
         let edit = ListEdit::Add { seq, rule: rule.into() };
         let edit = LibraryEdit::List { family: ListFamily::Access, name: "a1".into(), edit };
-        assert_eq!(config.apply(&edit), Reply::ok());
+        assert_eq!(config.apply(&edit, R), Reply::ok());
     }
 
     #[test]
@@ -474,10 +550,6 @@ mod tests {
                 "access-list a1 seq 15 deny any"
             ]
         );
-        assert_eq!(
-            config.show_access_lists(ListFamily::Access, None),
-            "NHRP:\nZebra IP access list a1\n    seq 5 permit any\n    seq 12 deny   10.0.0.0/8\n    seq 15 deny   any\n"
-        );
     }
 
     #[test]
@@ -486,17 +558,19 @@ mod tests {
         add(&mut config, Some(5), "permit any");
         let remove = ListEdit::Remove { seq: None, rule: "permit any".into() };
         let edit = LibraryEdit::List { family: ListFamily::Access, name: "a1".into(), edit: remove };
-        assert_eq!(config.apply(&edit), Reply::ok());
+        assert_eq!(config.apply(&edit, R), Reply::ok());
         assert_eq!(config, LibraryConfig::default());
-        assert_eq!(config.apply(&edit).rc, crate::ReturnCode::ConfigFailed);
+        assert_eq!(config.apply(&edit, R).rc, crate::ReturnCode::ConfigFailed);
     }
 
     #[test]
     fn log_lines_belong_to_mgmtd_since_10_5() {
         let mut config = LibraryConfig::default();
-        config
-            .apply(&LibraryEdit::Log(LogEdit::On(crate::LogTarget::Syslog, crate::LogLevel::Informational)));
-        config.apply(&LibraryEdit::AllowReservedRanges(true));
+        config.apply(
+            &LibraryEdit::Log(LogEdit::On(crate::LogTarget::Syslog, crate::LogLevel::Informational)),
+            R,
+        );
+        config.apply(&LibraryEdit::AllowReservedRanges(true), R);
         assert_eq!(
             config.host_lines(Release::new(10, 3), "r1", None),
             ["hostname r1", "allow-reserved-ranges", "log syslog informational"]

@@ -224,7 +224,12 @@ impl Logging {
         out.extend(flags.iter().filter(|(on, _)| *on).map(|(_, line)| (*line).to_owned()));
     }
 
-    /// `show logging filter-text`, and the answer to `log filter-text`.
+    /// Whether messages with this text alone are written.
+    pub(crate) fn filters(&self, text: &str) -> bool {
+        self.filter_text.iter().any(|known| known == text)
+    }
+
+    /// `show logging filter-text`
     #[must_use]
     pub fn filter_lines(&self) -> String {
         self.filter_text.iter().map(|text| format!(" {text}\n")).collect()

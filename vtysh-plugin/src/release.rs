@@ -46,6 +46,32 @@ impl Release {
         !self.at_least(10, 5)
     }
 
+    /// Up to 10.0 the JSON of access lists has the daemon's name around it.
+    pub(crate) const fn names_daemon_in_access_lists(self) -> bool {
+        !self.at_least(10, 1)
+    }
+
+    /// Whether a line of a prefix list that is there already is nothing new: up to 8.5 always, from 9.0 to 10.3 never, and
+    /// since then if it has no number.
+    pub(crate) const fn finds_prefixes(self, numbered: bool) -> bool {
+        !self.at_least(9, 0) || (self.at_least(10, 4) && !numbered)
+    }
+
+    /// Since 10.4 a rule's range is looked at before the number that it would get.
+    pub(crate) const fn checks_ranges_first(self) -> bool {
+        self.at_least(10, 4)
+    }
+
+    /// Since 10.5 `log …` goes through the northbound, which refuses and says less.
+    pub(crate) const fn configures_log_by_northbound(self) -> bool {
+        self.at_least(10, 5)
+    }
+
+    /// Up to 8.4 `service cputime-warning` is taken in milliseconds and printed in microseconds.
+    pub(crate) const fn prints_warnings_in_microseconds(self) -> bool {
+        !self.at_least(8, 5)
+    }
+
     /// Up to 10.2 one more `!` stands between the host's block and the first interface.
     pub(crate) const fn extra_separator(self) -> bool {
         !self.at_least(10, 3)

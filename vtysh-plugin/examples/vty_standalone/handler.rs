@@ -121,6 +121,9 @@ impl Standalone {
             }
             Show::RunningConfig => Reply::text(self.running_config()),
             Show::Debugging => debugging(self.config.debug),
+            Show::AccessLists { family, name, json: true } => {
+                Reply::text(self.library.access_lists_json(family, name.as_deref(), self.release))
+            }
             Show::AccessLists { family, name, .. } => {
                 Reply::text(self.library.show_access_lists(family, name.as_deref()))
             }
@@ -134,7 +137,7 @@ impl Handler for Standalone {
     fn execute(&mut self, command: Command) -> Reply {
         match command {
             Command::Edit(edit) => self.edit(&edit),
-            Command::Library(edit) => self.library.apply(&edit),
+            Command::Library(edit) => self.library.apply(&edit, self.release),
             Command::Show(show) => self.show(show),
             Command::Clear(..) => cleared(0),
             Command::Write(WriteTarget::Terminal) => Reply::text(self.running_config()),

@@ -18,6 +18,8 @@ pub enum Value {
     Array(Vec<Value>),
     /// `{…}`
     Object(Vec<(&'static str, Value)>),
+    /// `{…}` with keys that an operator has chosen.
+    Named(Vec<(String, Value)>),
 }
 
 impl From<bool> for Value {
@@ -62,7 +64,6 @@ impl Value {
             }
             Self::Text(text) => quote(text, out),
             Self::Array(items) if items.is_empty() && !broken_empty => out.push_str("[]"),
-            Self::Object(members) if members.is_empty() && !broken_empty => out.push_str("{}"),
             Self::Array(items) => {
                 out.push('[');
                 for (index, item) in items.iter().enumerate() {
@@ -73,18 +74,33 @@ impl Value {
                 out.push(']');
             }
             Self::Object(members) => {
-                out.push('{');
-                for (index, (key, value)) in members.iter().enumerate() {
-                    new_line(out, index > 0, depth + 1);
-                    quote(key, out);
-                    out.push(':');
-                    value.write(out, depth + 1, broken_empty);
-                }
-                new_line(out, false, depth);
-                out.push('}');
+                object(members.iter().map(|(key, value)| (*key, value)), out, depth, broken_empty);
+            }
+            Self::Named(members) => {
+                object(members.iter().map(|(key, value)| (key.as_str(), value)), out, depth, broken_empty);
             }
         }
     }
+}
+
+fn object<'a>(
+    members: impl ExactSizeIterator<Item = (&'a str, &'a Value)>,
+    out: &mut String,
+    depth: usize,
+    broken_empty: bool,
+) {
+    if members.len() == 0 && !broken_empty {
+        return out.push_str("{}");
+    }
+    out.push('{');
+    for (index, (key, value)) in members.enumerate() {
+        new_line(out, index > 0, depth + 1);
+        quote(key, out);
+        out.push(':');
+        value.write(out, depth + 1, broken_empty);
+    }
+    new_line(out, false, depth);
+    out.push('}');
 }
 
 fn new_line(out: &mut String, comma: bool, depth: usize) {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{Handler, LibraryConfig, Password};
+use crate::{Handler, LibraryConfig, Password, Release};
 
 struct Daemon(nhrp_config::Config, LibraryConfig);
 
@@ -9,7 +9,7 @@ impl Handler for Daemon {
     fn execute(&mut self, command: Command) -> Reply {
         match command {
             Command::Edit(edit) => self.0.apply(&edit).into(),
-            Command::Library(edit) => self.1.apply(&edit),
+            Command::Library(edit) => self.1.apply(&edit, Release::new(10, 3)),
             Command::Show(Show::RunningConfig) => Reply::text("frr version 10.3\n!\n"),
             other => Reply::text(format!("{other:?}\n")),
         }
