@@ -90,7 +90,7 @@ def test_clean_stop():
     nhrp.wait_direct(s1, 2, 3)
 
 
-@nhrp.beyond_frr("it does not tell its routes again to a zebra that comes back")
+@nhrp.beyond_frr("it makes no shortcut when zebra has come back")
 def test_zebra_restarts():
     "A zebra that was killed hears everything again from a nhrpd that kept running."
     tgen = nhrp.running()
