@@ -22,6 +22,7 @@ use crate::event_socket::{EventSocket, News};
 use crate::ipsec::IpsecSide;
 use crate::kernel::{self, KernelSide, Sockets};
 use crate::logging::{Log, RateLimit};
+use crate::metrics;
 use crate::multicast::{Happened, MulticastSide};
 use crate::northbound;
 use crate::options::Options;
@@ -63,7 +64,7 @@ pub(crate) struct Daemon {
     /// What the engine and the log follow now.
     applied: nhrp_config::Config,
     started: tokio::time::Instant,
-    zebra: ZebraClient,
+    pub(crate) zebra: ZebraClient,
     zebra_side: ZebraSide,
     sockets: Sockets,
     pub(crate) kernel: KernelSide,
@@ -95,6 +96,7 @@ enum Woken {
     Neighbour(std::io::Result<NeighbourEvent>),
     Vty(VtyRequest),
     Northbound(northbound::Request),
+    Metrics(metrics::Request),
     Resolved(Answer),
     Ipsec(nhrp_vici::Event),
     EventSocket(News),
@@ -132,10 +134,9 @@ async fn next_flows(nflog: &mut Option<Nflog>, flows: &mut Vec<NflogPacket>) -> 
     }
 }
 
-async fn next_request(
-    northbound: &mut Option<mpsc::Receiver<northbound::Request>>,
-) -> Option<northbound::Request> {
-    match northbound {
+/// Of a service that may not be wanted.
+async fn next_request<T>(service: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
+    match service {
         Some(requests) => requests.recv().await,
         None => std::future::pending().await,
     }
@@ -221,6 +222,7 @@ impl Daemon {
         mut self,
         mut vty: mpsc::Receiver<VtyRequest>,
         mut northbound: Option<mpsc::Receiver<northbound::Request>>,
+        mut metrics: Option<mpsc::Receiver<metrics::Request>>,
     ) -> Result<(), String> {
         let listen = |kind| signal(kind).map_err(|e| format!("cannot listen for signals: {e}"));
         let mut stop: [Signal; 2] = [listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?];
@@ -251,6 +253,7 @@ impl Daemon {
                 () = async { tokio::time::sleep_until(deadline.unwrap_or(self.started)).await }, if deadline.is_some() => Woken::Deadline,
                 Some(request) = vty.recv() => Woken::Vty(request),
                 Some(request) = next_request(&mut northbound) => Woken::Northbound(request),
+                Some(request) = next_request(&mut metrics) => Woken::Metrics(request),
                 answer = self.resolver.next() => Woken::Resolved(answer),
                 event = self.ipsec.next() => Woken::Ipsec(event),
                 news = self.events.next() => Woken::EventSocket(news),
@@ -285,6 +288,8 @@ impl Daemon {
                     let _ = request.reply.send(reply);
                 }
                 Woken::Northbound(request) => self.on_northbound(request),
+                // The scraper may have hung up meanwhile.
+                Woken::Metrics(answer) => drop(answer.send(self.metrics())),
                 Woken::Resolved(answer) => {
                     self.feed(Input::Resolved { token: answer.token, addresses: answer.addresses });
                 }

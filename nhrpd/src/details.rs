@@ -1,5 +1,5 @@
 //! What operators see beyond FRR's tables: the engine's standing of servers, bindings and shortcuts as rows for the
-//! renderer, counters, and which entries are cleared. Takes no decision.
+//! renderer, and which entries are cleared. Takes no decision.
 
 use std::net::IpAddr;
 
@@ -14,35 +14,10 @@ use vtysh_plugin::render::{
 };
 use vtysh_plugin::{ClearTarget, DetailTable, Reply, Selected};
 
+use crate::counters::Counter;
 use crate::daemon::Daemon;
 use crate::ipsec::Reasons;
 use crate::vty::cache_kind;
-
-/// Key for programs, words for people, and a number.
-pub(crate) type Counter = (&'static str, &'static str, u64);
-
-/// Packet types by number, as in counters of them.
-const RECEIVED: [(&str, &str); 8] = [
-    ("resolutionRequestsReceived", "resolution requests received"),
-    ("resolutionRepliesReceived", "resolution replies received"),
-    ("registrationRequestsReceived", "registration requests received"),
-    ("registrationRepliesReceived", "registration replies received"),
-    ("purgeRequestsReceived", "purge requests received"),
-    ("purgeRepliesReceived", "purge replies received"),
-    ("errorIndicationsReceived", "error indications received"),
-    ("trafficIndicationsReceived", "traffic indications received"),
-];
-
-const SENT: [(&str, &str); 8] = [
-    ("resolutionRequestsSent", "resolution requests sent"),
-    ("resolutionRepliesSent", "resolution replies sent"),
-    ("registrationRequestsSent", "registration requests sent"),
-    ("registrationRepliesSent", "registration replies sent"),
-    ("purgeRequestsSent", "purge requests sent"),
-    ("purgeRepliesSent", "purge replies sent"),
-    ("errorIndicationsSent", "error indications sent"),
-    ("trafficIndicationsSent", "traffic indications sent"),
-];
 
 /// Counters at the time they were cleared.
 #[derive(Debug, Default)]
@@ -227,7 +202,7 @@ impl Daemon {
             protocol: i.protocol,
             obstacle: i.obstacle,
         });
-        let mut counters = self.counters();
+        let mut counters = self.counts().all();
         for ((_, _, value), (_, _, before)) in counters.iter_mut().zip(&self.counters_cleared.counters) {
             *value = value.saturating_sub(*before);
         }
@@ -242,7 +217,7 @@ impl Daemon {
 
     /// `clear … nhrp counters`: the statistics begin anew; `show memory` goes on counting.
     pub(crate) fn clear_counters(&mut self) -> Reply {
-        self.counters_cleared = Cleared { at: self.now(), counters: self.counters() };
+        self.counters_cleared = Cleared { at: self.now(), counters: self.counts().all() };
         self.turns.forget_longest();
         Reply::ok()
     }
@@ -271,71 +246,6 @@ impl Daemon {
             ("resolutions", "resolutions under way", resolutions),
             ("routes", "routes known", routes),
             ("timers", "timers", timers),
-        ]
-    }
-
-    /// What happened since the start: packets by type, then the rest.
-    fn counters(&self) -> Vec<Counter> {
-        let stats = self.engine.stats();
-        let named = |names: [(&'static str, &'static str); 8], counts: [u64; 8]| {
-            names.into_iter().zip(counts).map(|((key, words), count)| (key, words, count))
-        };
-        let packets = named(RECEIVED, stats.packets_received).chain(named(SENT, stats.packets_sent));
-        packets.chain(self.other_counters()).collect()
-    }
-
-    /// What is not packets by type.
-    pub(crate) fn other_counters(&self) -> Vec<Counter> {
-        let stats = self.engine.stats();
-        let (kernel, multicast) = (&self.kernel, self.multicast.counters());
-        vec![
-            ("packetsMalformed", "packets malformed", stats.packets_malformed),
-            ("packetsRefused", "packets refused", stats.packets_refused),
-            ("authenticationFailures", "authentication failures", stats.authentication_failures),
-            ("packetsUnreachable", "packets without a way", stats.packets_unreachable),
-            ("packetsForwarded", "packets passed on", stats.forwarded),
-            ("hopCountExceeded", "packets without a hop left", stats.hop_count_exceeded),
-            ("loopsDetected", "loops detected", stats.loops_detected),
-            ("registrationsServed", "registrations served", stats.registrations_served),
-            ("registrationsContested", "registrations contested", stats.registrations_contested),
-            ("registrationsOfOthers", "registrations of others' addresses", stats.registrations_of_others),
-            ("registrationsAccepted", "own registrations accepted", stats.registrations_accepted),
-            ("resolutionsServed", "resolutions served", stats.resolutions_served),
-            ("resolutionsAnswered", "own resolutions answered", stats.resolutions_answered),
-            ("resolutionsRefused", "own resolutions refused", stats.resolutions_refused),
-            ("resolutionsUnanswered", "own resolutions given up", stats.resolutions_unanswered),
-            ("requestsNotAnswered", "resolution requests refused", stats.requests_not_answered),
-            ("repliesUnexpected", "replies to nothing asked", stats.replies_unexpected),
-            ("repliesFromStranger", "replies from a stranger", stats.replies_from_stranger),
-            ("indicationsSuppressed", "indications suppressed", stats.indications_suppressed),
-            ("indicationsPassedOver", "indications passed over", stats.indications_passed_over),
-            ("errorsSuppressed", "errors suppressed", stats.errors_suppressed),
-            ("purgesServed", "purges followed", stats.purges_served),
-            ("purgesRefused", "purges refused", stats.purges_refused),
-            ("purged", "entries purged", stats.purged),
-            ("multicastPackets", "multicast packets replicated", stats.multicast_packets),
-            ("multicastCopies", "multicast copies sent", multicast.sent),
-            ("multicastWithoutReceiver", "multicast without receiver", stats.multicast_without_receiver),
-            ("multicastRefused", "multicast packets refused", stats.multicast_refused),
-            ("multicastLost", "multicast packets lost", multicast.lost),
-            ("multicastCopiesRefused", "multicast copies refused", multicast.failed),
-            ("neighboursRepaired", "neighbours repaired", stats.neighbours_repaired),
-            ("neighboursRefused", "neighbours the kernel refused", kernel.neighbour_failures),
-            ("sendFailures", "packets the kernel refused", kernel.send_failures),
-            ("packetsLost", "packets lost in the queue", kernel.packets_lost),
-            ("nextHopsUnresolvable", "next hops unresolvable", stats.next_hops_unresolvable),
-            ("authorisationsAsked", "questions to the event socket", stats.authorisations_asked),
-            ("authorisationsRefused", "refused by the event socket", stats.authorisations_refused),
-            ("authorisationsLost", "not read by the event socket", self.events.lost()),
-            ("limitWaiting", "authorisations over the limit", stats.limit_waiting),
-            ("limitPeers", "peers over the limit", stats.limit_cache),
-            ("limitShortcuts", "shortcuts over the limit", stats.limit_shortcuts),
-            ("limitResolutions", "resolutions over the limit", stats.limit_resolutions),
-            ("limitNextHops", "next hops over the limit", stats.limit_next_hops),
-            ("limitContests", "contests over the limit", stats.limit_contests),
-            ("limitPurges", "purges over the limit", stats.limit_purges),
-            ("limitRequesters", "requesters over the limit", stats.limit_told),
-            ("limitEntries", "packets with many entries", stats.limit_entries),
         ]
     }
 }

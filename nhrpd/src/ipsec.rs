@@ -156,6 +156,11 @@ impl IpsecSide {
         self.charon.status()
     }
 
+    /// Number of SAs with all peers.
+    pub(crate) fn associations(&self) -> usize {
+        self.charon.associations()
+    }
+
     /// Number of SAs with a peer, and its identity.
     pub(crate) fn sas(&self, local: Option<IpAddr>, remote: IpAddr) -> (u32, String) {
         let sas = local.map(|local| self.charon.sas_of(Pair { local, remote }));

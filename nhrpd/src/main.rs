@@ -4,12 +4,14 @@
 //! those who carry it out (zebra, kernel, vtysh). It takes no decision about NHRP.
 
 mod configuration;
+mod counters;
 mod daemon;
 mod details;
 mod event_socket;
 mod ipsec;
 mod kernel;
 mod logging;
+mod metrics;
 mod multicast;
 #[cfg_attr(not(feature = "grpc"), path = "northbound_absent.rs")]
 mod northbound;
@@ -95,6 +97,7 @@ fn run(options: &Options) -> Result<(), String> {
     // Before the loop, whose end it must outlive: its threads wait for answers of the loop.
     let started = northbound::start(options.grpc()?.as_ref(), &frr.version, process::vty_group())?;
     let (_northbound, northbound) = started.unzip();
+    let metrics = metrics::start(options.metrics()?)?;
     tracing::info!(
         target: "nhrp::common",
         "nhrpd {} starting, with the texts of FRR {}",
@@ -107,7 +110,7 @@ fn run(options: &Options) -> Result<(), String> {
         let requests = daemon::serve_vty(vty, telnet, daemon.terminals());
         readiness.tell().map_err(|e| format!("cannot report to the parent process: {e}"))?;
         daemon.read_configuration();
-        daemon.run(requests, northbound).await
+        daemon.run(requests, northbound, metrics).await
     })
 }
 

@@ -1,6 +1,7 @@
 //! Command line: FRR's options, with unambiguous abbreviations as getopt_long accepts them, and this daemon's own.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser};
@@ -111,6 +112,12 @@ pub(crate) struct Options {
     /// Directory of YANG modules that take the place of the built-in ones
     #[arg(long = "yang-dir", value_name = "DIR", help_heading = "Not in FRR's nhrpd")]
     pub(crate) yang_dir: Option<PathBuf>,
+    /// Serve metrics for Prometheus there, by HTTP, under /metrics
+    #[arg(long = "metrics-listen", value_name = "ADDRESS:PORT", help_heading = "Not in FRR's nhrpd")]
+    pub(crate) metrics_listen: Option<String>,
+    /// Serve metrics where other hosts can reach them, to everybody who does
+    #[arg(long = "metrics-insecure", help_heading = "Not in FRR's nhrpd")]
+    pub(crate) metrics_insecure: bool,
     /// FRR release of zebra, instead of finding it out (8.4 to 10.7)
     #[arg(long = "zebra-release", value_name = "X.Y", help_heading = "Not in FRR's nhrpd")]
     pub(crate) zebra_release: Option<String>,
@@ -280,6 +287,21 @@ impl Options {
         }))
     }
 
+    /// Where metrics are to be served, if anywhere.
+    pub(crate) fn metrics(&self) -> Result<Option<SocketAddr>, String> {
+        let Some(text) = &self.metrics_listen else { return Ok(None) };
+        let address: SocketAddr = text.parse().map_err(|_| {
+            format!("--metrics-listen {text}: not ADDRESS:PORT, such as 127.0.0.1:9943 or [::1]:9943")
+        })?;
+        if !address.ip().is_loopback() && !self.metrics_insecure {
+            return Err(format!(
+                "--metrics-listen {address}: anybody who reaches that address could read the metrics; listen on a \
+                 loopback address, or add --metrics-insecure"
+            ));
+        }
+        Ok(Some(address))
+    }
+
     /// Directory of sockets and pid file.
     pub(crate) fn run_dir(&self) -> PathBuf {
         self.spaced(paths::RUN)
@@ -415,6 +437,20 @@ mod tests {
         let elsewhere = parse(&["-N", "blue", "--vty_socket", "/run/v"]);
         assert_eq!(elsewhere.vty_path(), PathBuf::from("/run/v/nhrpd.vty"));
         assert_eq!(options.config_path(), PathBuf::from("/etc/x.conf"));
+    }
+
+    #[test]
+    fn metrics_are_for_the_machine_itself_unless_said() {
+        let asked = |words: &[&str]| parse(words).metrics();
+        assert_eq!(asked(&[]), Ok(None));
+        assert_eq!(asked(&["--metrics-listen", "[::1]:9943"]), Ok(Some("[::1]:9943".parse().unwrap())));
+        for open in ["0.0.0.0:9943", "[::]:9943", "192.0.2.1:9943"] {
+            assert!(asked(&["--metrics-listen", open]).unwrap_err().contains("--metrics-insecure"));
+            assert!(asked(&["--metrics-listen", open, "--metrics-insecure"]).is_ok());
+        }
+        for wrong in ["127.0.0.1", "9943", "localhost:9943", "127.0.0.1:99430", ""] {
+            assert!(asked(&["--metrics-listen", wrong]).unwrap_err().contains("ADDRESS:PORT"), "{wrong}");
+        }
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub(crate) struct Turns {
     /// Turns in each of [`CLASSES`] that are shorter than its end and not in the one before; the last ones are longer
     /// than all.
     counts: [u64; CLASSES.len() + 1],
+    /// All together.
+    took: Duration,
     longest: Duration,
     /// Of those since [`forget_longest`](Self::forget_longest).
     recently: Duration,
@@ -43,6 +45,7 @@ impl Turns {
         if let Some(count) = self.counts.get_mut(class) {
             *count += 1;
         }
+        self.took = self.took.saturating_add(took);
         self.longest = self.longest.max(took);
         self.recently = self.recently.max(took);
     }
@@ -56,6 +59,11 @@ impl Turns {
     pub(crate) fn at_least(&self, milliseconds: u64) -> u64 {
         let below = CLASSES.iter().take_while(|end| **end <= milliseconds).count();
         self.counts.iter().skip(below).sum()
+    }
+
+    /// What they took together.
+    pub(crate) fn took(&self) -> Duration {
+        self.took
     }
 
     /// The longest one.
@@ -87,6 +95,7 @@ mod tests {
         assert_eq!(turns.total(), 6);
         assert_eq!([1, 10, 50, 100].map(|ms| turns.at_least(ms)), [4, 3, 2, 1]);
         assert_eq!(turns.longest(), Duration::from_secs(3));
+        assert_eq!(turns.took(), Duration::from_micros(3_101_998));
         turns.forget_longest();
         turns.add(Duration::from_millis(7));
         assert_eq!(

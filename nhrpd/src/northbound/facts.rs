@@ -180,7 +180,7 @@ impl Daemon {
         let stats = self.engine.stats();
         let packets =
             PACKET_TYPES.into_iter().zip(stats.packets_received.into_iter().zip(stats.packets_sent));
-        let counters = self.other_counters().into_iter();
+        let counters = self.counts().others().into_iter();
         GlobalState {
             shortcut: shortcuts.collect(),
             security_association: associations.collect(),

@@ -15,6 +15,7 @@
 mod audit;
 mod authorise;
 mod cache;
+mod census;
 mod clear;
 mod engine;
 mod errors;
@@ -50,6 +51,7 @@ mod view;
 
 pub use authorise::Authorisation;
 pub use cache::{CacheType, Origin};
+pub use census::Census;
 pub use engine::{Engine, Limits};
 pub use io::{
     ClearTable, ClearWhat, Input, Link, Neighbour, NeighbourEvent, NeighbourState, Nexthop, Output, Route,

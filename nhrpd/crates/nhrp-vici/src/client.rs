@@ -192,6 +192,12 @@ impl Charon {
         self.backend.status()
     }
 
+    /// Number of SAs that are up, of all peers.
+    #[must_use]
+    pub fn associations(&self) -> usize {
+        self.backend.associations()
+    }
+
     /// Number of SAs and identity of a peer.
     #[must_use]
     pub fn sas_of(&self, pair: Pair) -> (u32, &str) {

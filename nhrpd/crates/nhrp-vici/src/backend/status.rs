@@ -77,6 +77,12 @@ impl Backend {
         }
     }
 
+    /// Number of SAs that are up, of all peers.
+    #[must_use]
+    pub fn associations(&self) -> usize {
+        self.peers.values().map(|peer| peer.children.len()).sum()
+    }
+
     /// Number of SAs and identity of a peer.
     #[must_use]
     pub fn sas_of(&self, pair: Pair) -> (u32, &str) {

@@ -1,12 +1,14 @@
 //! An engine with a kernel and a zebra that carry out what it asks for, and what must hold after every step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use ipnet::IpNet;
 use nhrp_config::{Afi, InterfaceConfig, NhsConfig, NhsProtocol};
-use nhrp_engine::{CacheType, Engine, Input, Instant, Limits, Link, Neighbour, Origin, Output, Route};
+use nhrp_engine::{
+    CacheType, Engine, Input, Instant, Limits, Link, Neighbour, Origin, Output, Route, ShortcutState,
+};
 use nhrp_wire::{Cie, Extension, Message, Packet};
 
 use super::steps::{Answer, Step, answer, flow};
@@ -178,7 +180,35 @@ impl Driver {
         }
     }
 
+    /// The census against what is shown one by one.
+    fn check_census(&self) {
+        for (afi, census) in [Afi::Ip, Afi::Ipv6].into_iter().zip(self.engine.census()) {
+            let rows: Vec<_> = self.engine.cache_view(afi).collect();
+            let of_kind = |kind| rows.iter().filter(|r| r.kind == kind).count() as u64;
+            let kinds = [CacheType::Dynamic, CacheType::Nhs, CacheType::Static, CacheType::Local];
+            assert_eq!(census.cache, kinds.map(of_kind), "{rows:?}");
+            let others = || rows.iter().filter(|r| r.kind != CacheType::Local);
+            assert_eq!(census.down, others().filter(|r| !r.installed).count() as u64, "{rows:?}");
+            let peers: BTreeSet<_> = others().filter_map(|r| Some((&r.interface, r.nbma?))).collect();
+            assert_eq!(census.peers, peers.len() as u64, "{rows:?}");
+            let standings = self.engine.shortcut_standings(afi);
+            let mut states = [0; 5];
+            for standing in &standings {
+                states[match standing.state {
+                    ShortcutState::Active { .. } => 0,
+                    ShortcutState::Waiting => 1,
+                    ShortcutState::Unreachable => 2,
+                    ShortcutState::Asking { .. } => 3,
+                    ShortcutState::Refused(_) => 4,
+                }] += 1;
+            }
+            let counted = [census.active, census.waiting, census.unreachable, census.asking, census.refused];
+            assert_eq!(counted, states, "{standings:?}");
+        }
+    }
+
     fn check(&mut self) {
+        self.check_census();
         let [cache, shortcuts, resolutions, ..] = self.engine.sizes();
         self.seen = [self.seen[0].max(shortcuts), self.seen[1].max(self.neighbours.len())];
         assert!(cache <= LIMITS.max_cache_entries + CONFIGURED, "{cache} cache entries");
