@@ -75,6 +75,11 @@ impl Daemon {
     }
 
     pub(crate) fn cache_details(&self, afi: Afi) -> Vec<CacheDetail> {
+        self.cache_with_details(afi).into_iter().map(|(_, row)| row).collect()
+    }
+
+    /// Entries, and what is shown of each.
+    pub(crate) fn cache_with_details(&self, afi: Afi) -> Vec<(CacheView, CacheDetail)> {
         let interfaces = self.engine.interface_standings();
         let ipsec = self.ipsec.reasons();
         let obstacle = |view: &CacheView| {
@@ -82,7 +87,7 @@ impl Daemon {
             let stopped = standing.and_then(|i| i.obstacle.clone());
             stopped.or_else(|| self.awaited(&view.interface, view.nbma, &ipsec))
         };
-        let row = |view: CacheView| CacheDetail {
+        let row = |view: &CacheView| CacheDetail {
             kind: cache_kind(view.kind),
             origin: match view.origin {
                 Origin::Resolved => BindingOrigin::Resolved,
@@ -95,18 +100,22 @@ impl Daemon {
             state: match (view.kind, view.installed) {
                 (CacheType::Local, _) => BindingState::Own,
                 (_, true) => BindingState::Up,
-                (_, false) => BindingState::Down(
-                    obstacle(&view).unwrap_or_else(|| "NHRP does not run there".to_owned()),
-                ),
+                (_, false) => {
+                    BindingState::Down(obstacle(view).unwrap_or_else(|| "NHRP does not run there".to_owned()))
+                }
             },
             used: view.used,
             unique: view.unique,
             mtu: view.mtu,
             age: self.seconds_since(view.since),
             expires_in: view.expires.map(|at| self.seconds_until(at)),
-            interface: view.interface,
+            interface: view.interface.clone(),
         };
-        self.engine.cache_view(afi).map(row).collect()
+        let with_row = |view| {
+            let row = row(&view);
+            (view, row)
+        };
+        self.engine.cache_view(afi).map(with_row).collect()
     }
 
     fn nhs_state(&self, standing: &ServerStanding, ipsec: &Reasons) -> NhsState {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use nhrp_config::Afi;
+use nhrp_engine::{CacheType, CacheView};
 use nhrp_yang::state::{
     CacheEntry, Counter, Family, FamilyState, GlobalState, InterfaceState, Ipsec, PACKET_TYPES, Packets,
     Peer, Registration, SecurityAssociation, Shortcut, State, Statistics,
@@ -21,7 +22,8 @@ fn short(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-fn cache_entry(row: &CacheDetail) -> CacheEntry {
+/// `identity`: that of the peer, while an association with it is up.
+fn cache_entry(view: &CacheView, row: &CacheDetail, identity: String) -> CacheEntry {
     CacheEntry {
         protocol_address: row.protocol,
         kind: match row.kind {
@@ -37,7 +39,7 @@ fn cache_entry(row: &CacheDetail) -> CacheEntry {
         },
         nbma_address: row.nbma,
         claimed_nbma_address: row.claimed,
-        nat_nbma_address: None,
+        nat_nbma_address: view.nat,
         up: matches!(row.state, BindingState::Own | BindingState::Up),
         reason: match &row.state {
             BindingState::Down(reason) => Some(reason.clone()),
@@ -48,7 +50,7 @@ fn cache_entry(row: &CacheDetail) -> CacheEntry {
         mtu: Some(row.mtu).filter(|mtu| *mtu != 0),
         age: short(row.age),
         expires_in: row.expires_in.map(short),
-        identity: None,
+        identity: Some(identity).filter(|identity| !identity.is_empty()),
     }
 }
 
@@ -143,8 +145,12 @@ impl Daemon {
         // A peer may have bindings of both families.
         let mut peers: BTreeMap<(String, IpAddr), Peer> = BTreeMap::new();
         for (afi, family) in FAMILIES {
-            for row in self.cache_details(afi) {
-                interfaces.named(&row.interface).cache.push(cache_entry(&row));
+            for (view, row) in self.cache_with_details(afi) {
+                let interface = interfaces.named(&row.interface);
+                let peer = view.nbma.filter(|_| view.kind != CacheType::Local);
+                let association = peer.map(|nbma| self.ipsec.sas(interface.nbma_address, nbma));
+                let (_, identity) = association.filter(|(up, _)| *up > 0).unwrap_or_default();
+                interface.cache.push(cache_entry(&view, &row, identity));
             }
             for row in self.nhs_details(afi) {
                 let known = &mut interfaces.named(&row.interface).registration;
@@ -195,5 +201,61 @@ impl Daemon {
                 counter: counters.map(|(name, meaning, count)| Counter { name, meaning, count }).collect(),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nhrp_engine::{Instant, Origin};
+
+    /// A client that a translator hides, as the engine and its table show it.
+    fn client() -> (CacheView, CacheDetail) {
+        let view = CacheView {
+            interface: "gre1".to_owned(),
+            kind: CacheType::Dynamic,
+            origin: Origin::Registered,
+            protocol: IpAddr::from([10, 255, 255, 2]),
+            nbma: Some(IpAddr::from([198, 51, 100, 7])),
+            claimed: Some(IpAddr::from([192, 168, 1, 2])),
+            nat: Some(IpAddr::from([198, 51, 100, 7])),
+            used: true,
+            expires: None,
+            installed: true,
+            since: Instant::ZERO,
+            mtu: 0,
+            unique: false,
+        };
+        let row = CacheDetail {
+            interface: "gre1".to_owned(),
+            kind: CacheKind::Dynamic,
+            origin: BindingOrigin::Registered,
+            protocol: view.protocol,
+            nbma: view.nbma,
+            claimed: view.claimed,
+            state: BindingState::Up,
+            used: true,
+            unique: false,
+            mtu: 0,
+            age: 5,
+            expires_in: None,
+        };
+        (view, row)
+    }
+
+    #[test]
+    fn a_client_behind_a_translator_and_with_a_certificate() {
+        let (view, row) = client();
+        let entry = cache_entry(&view, &row, "CN=spoke1".to_owned());
+        assert_eq!(entry.nat_nbma_address, view.nat);
+        assert_eq!(entry.claimed_nbma_address, view.claimed);
+        assert_eq!(entry.identity.as_deref(), Some("CN=spoke1"));
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_out() {
+        let (view, row) = client();
+        let entry = cache_entry(&CacheView { nat: None, ..view }, &row, String::new());
+        assert_eq!((entry.nat_nbma_address, entry.identity), (None, None));
     }
 }
