@@ -4,6 +4,7 @@
 //! it: an entry that is to be installed, a registration, a packet to be sent. Negotiating is not done here; that both
 //! ends of an association are up or down is an input. Nor does anything here keep packets from leaving in clear: that is
 //! the kernel's part, by policies that are in place before NHRP starts on the tunnel ([`Output::Guard`]).
+//! draft-detienne-dmvpn 1: all traffic is protected. [dmvpn-1-ipsec]
 //!
 //! Registrations are sent without waiting: where the IKE daemon has a trap, it is they who make it negotiate, and the
 //! kernel drops them otherwise. All else waits, a few packets a peer, and not for long.

@@ -89,6 +89,7 @@ pub(crate) fn batches(
                 .iter()
                 .any(|(release, mix)| *release == at && mix.parse::<Mix>().is_ok_and(|mix| mix == *of)))
     };
+    let named = |scenario: &Scenario| whole || names.iter().any(|name| name == scenario.name);
     let mut batches = Vec::new();
     for mix in &mixes {
         for release in &releases {
@@ -104,10 +105,8 @@ pub(crate) fn batches(
                 Mixes::Hub => hub_alone(*release, mix),
                 Mixes::OurHub => hub_alone(*release, mix) && mix.of("hub") == Kind::Ours,
                 Mixes::Picked(ours, first) => picked(*release, mix, ours, first),
-                Mixes::Soak => {
-                    let named = whole || names.iter().any(|name| name == scenario.name);
-                    named && hub_alone(*release, mix) && mix.of("hub") == Kind::Ours
-                }
+                Mixes::Soak => named(scenario) && hub_alone(*release, mix) && mix.of("hub") == Kind::Ours,
+                Mixes::SoakOurs => named(scenario) && *mix == Mix::all(Kind::Ours),
             };
             let cases: Vec<Case> = scenarios::ALL
                 .iter()
@@ -195,6 +194,8 @@ mod tests {
         assert_eq!(labels("purge", None, true).len(), 15);
         assert_eq!(labels("unique", None, true).len(), 9, "the hub is ours");
         assert!(labels("hostile_traffic_whole", None, true).len() == 1);
+        assert_eq!(labels("reload", None, false).len(), 3, "asked for by name");
+        assert_eq!(labels("reloa", None, false).len(), 0, "not by a part of it");
         let all = super::batches(&[], None, None, false);
         assert!(all.iter().flat_map(|b| &b.cases).all(|case| case.scenario != "hostile_traffic_whole"));
     }

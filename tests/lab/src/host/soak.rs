@@ -24,7 +24,8 @@ pub(crate) fn run(minutes: u64, names: &[String]) -> Result<bool> {
     let wanted = |name: &&str| names.is_empty() || names.iter().any(|wanted| wanted == name);
     let targets: Vec<String> = targets()?.into_iter().filter(|name| wanted(&name.as_str())).collect();
     let turmoil = wanted(&TURMOIL);
-    let long = |scenario: &&Scenario| matches!(scenario.mixes, Mixes::Picked(..) | Mixes::Soak);
+    let long =
+        |scenario: &&Scenario| matches!(scenario.mixes, Mixes::Picked(..) | Mixes::Soak | Mixes::SoakOurs);
     let scenarios = scenarios::ALL.iter().filter(long).map(|scenario| scenario.name);
     let scenarios: Vec<String> = scenarios.filter(wanted).map(str::to_owned).collect();
     let topotest = wanted(&TOPOTEST);

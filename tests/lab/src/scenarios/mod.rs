@@ -26,6 +26,7 @@ mod purge;
 mod redirect;
 mod refusals;
 mod registration;
+mod reload;
 mod renewal;
 mod restart_hub;
 mod restart_keeps_neighbours;
@@ -89,6 +90,8 @@ pub(crate) enum Mixes {
     OurHub,
     /// The same for what takes too long for a run of all: only if it is asked for by name, and in `cargo lab soak`.
     Soak,
+    /// The same with ours on every node: once per release.
+    SoakOurs,
     /// The interoperation matrix as far as these nodes have ours, if a release or a mix is asked for and in
     /// `cargo lab soak`; else the picked releases and mixes, where it can find something of its own.
     Picked(&'static [&'static str], &'static [(Release, &'static str)]),
@@ -139,6 +142,11 @@ const fn conduct(name: &'static str, about: &'static str, run: fn(&mut Lab) -> R
 /// Ours on every node, for what takes longer than a run of all has.
 const fn long(name: &'static str, about: &'static str, run: fn(&mut Lab) -> Result<()>) -> Scenario {
     Scenario { name, about, mixes: Mixes::Soak, limit: Duration::from_secs(600), run }
+}
+
+/// The same with every release.
+const fn each_release(name: &'static str, about: &'static str, run: fn(&mut Lab) -> Result<()>) -> Scenario {
+    Scenario { name, about, mixes: Mixes::SoakOurs, limit: Duration::from_secs(600), run }
 }
 
 /// All scenarios, in the order in which they are run.
@@ -383,6 +391,11 @@ pub(crate) const ALL: &[Scenario] = &[
         limit: Duration::from_secs(600),
         run: hostile_traffic::whole,
     },
+    each_release(
+        "reload",
+        "frr-reload.py takes a hub from any configuration to another: no line refused, nothing left, no spoke forgotten",
+        reload::run,
+    ),
     long(
         "hostile_vty",
         "hundreds of clients of vty, telnet and event socket that mean no good: no registration lost, no long turn",
