@@ -260,6 +260,7 @@ impl Engine {
         self.end_resolution(id);
         let prefix = self.usable_prefix(target, prefix_length);
         self.stats.resolutions_answered += 1;
+        // RFC 2332 6.2.1: what is in use is kept. [rfc2332-6.2.1-replies-kept]
         // A gateway that we know better (it registered here, or is configured) stays as it is.
         let entry = match self.bind(interface, gateway, binding) {
             Ok(entry) => entry,
