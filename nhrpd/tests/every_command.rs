@@ -7,10 +7,14 @@
 //! compared by the lab's `vtysh_speaks_to_it`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "../../vtysh-plugin/tests/trees/mod.rs"]
+mod trees;
+
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
+
+use trees::tree_of;
 
 /// Starts the program `$DAEMON` of the tree, or a copy of ours, and asks it all that there is for `$RELEASE`.
 const SCRIPT: &str = r#"
@@ -35,25 +39,6 @@ done
 
 /// Fewer lines than this would mean that the list was not read.
 const LEAST: usize = 2000;
-
-/// The tree of a release, if trees were named.
-fn tree_of(release: &str) -> Option<PathBuf> {
-    let Some(trees) = std::env::var_os("NHRPD_TREES") else {
-        // Not `eprintln!`, which the test harness swallows.
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED: NHRPD_TREES is not set, nhrpd of FRR {release} was not asked"
-        );
-        return None;
-    };
-    let has_release = |tree: &PathBuf| {
-        let output =
-            Command::new("chroot").arg(tree).args(["/usr/lib/frr/zebra", "--version"]).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).starts_with(&format!("zebra version {release}"))
-    };
-    let tree = std::env::split_paths(&trees).find(has_release);
-    Some(tree.unwrap_or_else(|| panic!("no FRR {release} in {}", trees.display())))
-}
 
 /// How a line was made, in which node it was asked, and the line; and code and text of the answer.
 type Answers = BTreeMap<String, String>;
@@ -87,7 +72,8 @@ fn answers(tree: &Path, release: &str, daemon: &str) -> Answers {
 }
 
 fn compare(release: &str) {
-    let Some(tree) = tree_of(release) else { return };
+    let without = format!("nhrpd of FRR {release} was not asked");
+    let Some(tree) = tree_of(release, &without) else { return };
     let theirs = answers(&tree, release, "/usr/lib/frr/nhrpd");
     let ours = answers(&tree, release, "/run/nhrpd-ours");
     assert!(theirs.len() >= LEAST, "only {} lines were asked", theirs.len());

@@ -3,10 +3,12 @@
 //! `NHRPD_TREES` lists root file systems with FRR, separated by colons; needs root. Everything written goes to tmpfs mounts in a private mount namespace.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod trees;
+
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::PathBuf;
 use std::process::Command;
+
+use trees::tree_of;
 
 /// Each step prints a marker, what vtysh prints, and its exit code.
 const SCRIPT: &str = r#"
@@ -73,24 +75,8 @@ step write -c 'write memory'
 echo "=== written"; cat "$TREE/etc/frr/frr.conf"; echo "--- $?"
 "#;
 
-/// The root file system with this release, if any were named.
-fn tree_of(release: &str) -> Option<PathBuf> {
-    let Some(trees) = std::env::var_os("NHRPD_TREES") else {
-        // Not `eprintln!`, which the test harness swallows.
-        let _ = writeln!(std::io::stderr(), "SKIPPED: NHRPD_TREES is not set, no vtysh of {release} was run");
-        return None;
-    };
-    let has_release = |tree: &PathBuf| {
-        let output =
-            Command::new("chroot").arg(tree).args(["/usr/lib/frr/zebra", "--version"]).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).starts_with(&format!("zebra version {release}"))
-    };
-    let tree = std::env::split_paths(&trees).find(has_release);
-    Some(tree.unwrap_or_else(|| panic!("no FRR {release} in {}", trees.display())))
-}
-
 fn run(release: &str, version: &str) -> Option<BTreeMap<String, (String, i32)>> {
-    let tree = tree_of(release)?;
+    let tree = tree_of(release, &format!("no vtysh of {release} was run"))?;
     let own = std::env::current_exe().unwrap();
     let daemon = own.parent().unwrap().parent().unwrap().join("examples/vty_standalone");
     let output = Command::new("unshare")

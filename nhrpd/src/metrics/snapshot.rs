@@ -51,7 +51,8 @@ impl Daemon {
     /// What is now.
     pub(crate) fn metrics(&self) -> Snapshot {
         let [_, _, _, routes, timers] = self.engine.sizes().map(number);
-        let family = |afi| if afi == Afi::Ip { "ipv4" } else { "ipv6" };
+        let [(_, ipv4), (_, ipv6)] = FAMILIES;
+        let family = |afi| if afi == Afi::Ip { ipv4 } else { ipv6 };
         let interfaces = self.engine.interface_standings().into_iter();
         Snapshot {
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -5,20 +5,10 @@
 
 use std::fmt::{Display, Write};
 
+use nhrp_wire::PacketType;
+
 use super::snapshot::{FAMILIES, REGISTRATION_STATES, Snapshot};
 use crate::turns::CLASSES;
-
-/// Types of packets by number.
-const PACKETS: [&str; 8] = [
-    "resolution-request",
-    "resolution-reply",
-    "registration-request",
-    "registration-reply",
-    "purge-request",
-    "purge-reply",
-    "error-indication",
-    "traffic-indication",
-];
 
 /// Types of cache entries, in the order of the census.
 const CACHE: [&str; 4] = ["dynamic", "nhs", "static", "local"];
@@ -165,8 +155,8 @@ fn counters(text: &mut Text, now: &Snapshot) {
     ];
     for (name, help, counts) in packets {
         text.metric("counter", name, help);
-        for (kind, count) in PACKETS.iter().zip(counts) {
-            text.sample(name, &[("type", kind)], count);
+        for (kind, count) in (1..).map_while(PacketType::from_wire).zip(counts) {
+            text.sample(name, &[("type", &kind.to_string().to_ascii_lowercase())], count);
         }
     }
     for (key, words, count) in now.counts.others() {
@@ -178,5 +168,5 @@ fn counters(text: &mut Text, now: &Snapshot) {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
+#[path = "text_tests.rs"]
 mod tests;

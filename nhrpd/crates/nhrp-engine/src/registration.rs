@@ -27,7 +27,7 @@ use crate::timers::Timer;
 const FIRST_WAIT: u64 = 1;
 const WAIT_AFTER_SUCCESS: u64 = 2;
 const LONGEST_WAIT: u64 = 64;
-/// After an attempt that waited this long in vain, what is known about the NHS is no longer believed.
+/// After an attempt in vain at this step of the backoff, what is known about the NHS is no longer believed.
 const GIVE_UP_WAIT: u64 = 16;
 
 /// A registration with one NBMA address.
@@ -49,7 +49,7 @@ pub(crate) struct Registration {
     pub(crate) asked: Option<(Instant, u32)>,
     /// The server's last word was a refusal: the first of the same in a row.
     pub(crate) refused: Option<(Refusal, Instant)>,
-    /// Seconds to wait for an answer to the next attempt.
+    /// Step of the backoff: seconds to wait for an answer to the next attempt, if it is not renewed sooner.
     wait: u64,
     /// The last attempt was not accepted (yet). An error or a refusal is no acceptance: its sender wants to be asked
     /// less, not more.
