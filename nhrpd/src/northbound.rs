@@ -1,22 +1,25 @@
-//! `frr.Northbound`: the daemon as a device of the datastores, which run on threads of their own and ask the event
-//! loop for everything that is its own. A commit is a change of the configuration like one that was typed.
+//! gRPC: the daemon as a device of the datastores of `frr.Northbound`, and as the loop that `nhrpd.v1` asks. Both run on
+//! threads of their own and ask the event loop for everything that is its own. A commit is a change of the configuration
+//! like one that was typed, and commands are those of the vty.
 
 mod facts;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nhrp_config::{Afi, Config};
 use nhrp_engine::{ClearTable as Table, ClearWhat, Input, Selection};
 use nhrp_yang::state::State;
 use nhrp_yang::{ClearTable, Operation, Schema, Which};
-use northbound::{Device, Gone, Listener, Refusal, Server};
+use northbound::{Device, EventLoop, Gone, Handing, Listener, Refusal, Server};
 use tokio::sync::{mpsc, oneshot};
+use vtysh_plugin::{Handler, VtyRequest};
 
 use crate::daemon::Daemon;
 use crate::options::Grpc;
 
-/// What the datastores want of the event loop. Dropping one says that the daemon ends.
+/// What calls want of the event loop. Dropping one says that the daemon ends.
 pub(crate) enum Request {
     /// The configuration that runs.
     Running(oneshot::Sender<Config>),
@@ -28,9 +31,12 @@ pub(crate) enum Request {
     State(oneshot::Sender<State>),
     /// An action.
     Execute(Operation, oneshot::Sender<Option<u32>>),
+    /// A line of the command line.
+    Command(VtyRequest),
 }
 
-/// The daemon, from the datastores' thread.
+/// The daemon, from the threads of the services.
+#[derive(Clone)]
 struct Remote(mpsc::Sender<Request>);
 
 impl Remote {
@@ -69,6 +75,12 @@ impl Device for Remote {
     }
 }
 
+impl EventLoop for Remote {
+    fn command(&self, request: VtyRequest) -> Handing<'_> {
+        Box::pin(async move { self.0.send(Request::Command(request)).await.map_err(|_| Gone) })
+    }
+}
+
 /// The running service; it ends with this value, which must outlive the receiver of its requests.
 #[derive(Debug)]
 pub(crate) struct Northbound(#[expect(dead_code, reason = "held until the daemon ends")] Server);
@@ -92,11 +104,13 @@ pub(crate) fn start(
     }
     // One for the life of the process: data trees refer to it from other threads.
     let schema: &'static Schema = Box::leak(Box::new(load(grpc.yang_dir.as_deref())?));
-    // The datastores wait for each answer, so that there is never more than one request.
+    // One at a time, whoever asks: a turn of the loop is for one of them.
     let (requests, receiver) = mpsc::channel(1);
-    let server = northbound::serve(&listener, group, schema, Box::new(Remote(requests)), version.to_owned())
+    let remote = Remote(requests);
+    let (device, daemon) = (Box::new(remote.clone()), Arc::new(remote));
+    let server = northbound::serve(&listener, group, schema, device, daemon, version.to_owned())
         .map_err(|e| format!("cannot listen on {listener} for gRPC: {e}"))?;
-    tracing::info!(target: "nhrp::common", "frr.Northbound is served on {listener}");
+    tracing::info!(target: "nhrp::common", "frr.Northbound and nhrpd.v1 are served on {listener}");
     Ok(Some((Northbound(server), receiver)))
 }
 
@@ -123,6 +137,7 @@ impl Daemon {
             }
             Request::State(answer) => drop(answer.send(self.facts())),
             Request::Execute(operation, answer) => drop(answer.send(self.carry_out_operation(operation))),
+            Request::Command(VtyRequest { command, reply }) => drop(reply.send(self.execute(command))),
         }
     }
 

@@ -20,9 +20,9 @@ const RULES: [(&str, &[&str]); 14] = [
     ("fuzz", &["nhrp-config", "nhrp-engine", "nhrp-vici", "nhrp-wire", "nhrp-zapi", "vtysh-plugin"]),
     ("lab", &["nhrp-record", "nhrp-wire"]),
     ("nhrp-record", &["nhrp-engine", "nhrp-wire"]),
-    // The model and the datastores know the configuration, and of the protocol nothing.
+    // The model and the datastores know the configuration, and of the protocol nothing; commands are vtysh's.
     ("nhrp-yang", &["nhrp-config"]),
-    ("northbound", &["nhrp-config", "nhrp-yang"]),
+    ("northbound", &["nhrp-config", "nhrp-yang", "vtysh-plugin"]),
     (
         "nhrpd",
         &[

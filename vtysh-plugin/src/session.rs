@@ -3,7 +3,7 @@
 
 use nhrp_config::Edit;
 
-pub(crate) use crate::grammar::Next as Help;
+pub use crate::grammar::Next as Help;
 use crate::grammar::{self, Action, Context, Match, NodeKind};
 use crate::{Command, Reply, ReturnCode};
 
@@ -99,6 +99,12 @@ impl Session {
     #[must_use]
     pub fn for_file() -> Self {
         Self { node: Node::Config, in_file: false }
+    }
+
+    /// A session that is somewhere already, whoever may have let it: [`Node::Enable`] for those who need no password.
+    #[must_use]
+    pub fn at(node: Node) -> Self {
+        Self { node, in_file: false }
     }
 
     /// Where the session is.
@@ -197,7 +203,8 @@ impl Session {
     }
 
     /// What may follow where the cursor is behind `text`.
-    pub(crate) fn help(&self, text: &str) -> Help {
+    #[must_use]
+    pub fn help(&self, text: &str) -> Help {
         let (node, text) = match strip_do(text.trim_start()) {
             Some(rest) if self.node != Node::View => (NodeKind::Enable, rest),
             _ => (self.node.kind(), text),

@@ -184,27 +184,39 @@ def check(stub, pb, vty):
     assert "\n".join(LINES) in vty.ask("show running-config")[0]
 
 
+def make_stubs(proto, folder):
+    """Modules of a description, to be imported by its name."""
+    protoc.main([
+        "protoc", "-I" + os.path.dirname(proto), "--python_out=" + folder, "--grpc_python_out=" + folder, proto,
+    ])
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+
+
+def start(nhrpd, folder, *options):
+    """The daemon, with all of its files in the folder; its vty listens."""
+    open(os.path.join(folder, "nhrpd.conf"), "w", encoding="ascii").close()
+    daemon = subprocess.Popen([
+        nhrpd, "--vty_socket", folder, "-i", os.path.join(folder, "pid"), "-z", os.path.join(folder, "zebra"),
+        "-f", os.path.join(folder, "nhrpd.conf"), "-u", "root", "-g", "root", "-P", "0", "--log", "stdout",
+        "--vici-socket", os.path.join(folder, "vici"), "--zebra-release", "10.3", *options,
+    ])
+    vty_socket = os.path.join(folder, "nhrpd.vty")
+    until(lambda: os.path.exists(vty_socket) or daemon.poll() is not None, "the vty socket")
+    assert daemon.poll() is None, "nhrpd has ended"
+    return daemon
+
+
 def main():
     nhrpd, proto = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
-        protoc.main([
-            "protoc", "-I" + os.path.dirname(proto), "--python_out=" + folder, "--grpc_python_out=" + folder, proto,
-        ])
-        sys.path.insert(0, folder)
+        make_stubs(proto, folder)
         import frr_northbound_pb2 as pb
         import frr_northbound_pb2_grpc as rpc
 
         grpc_socket, vty_socket = os.path.join(folder, "grpc"), os.path.join(folder, "nhrpd.vty")
-        open(os.path.join(folder, "nhrpd.conf"), "w", encoding="ascii").close()
-        daemon = subprocess.Popen([
-            nhrpd, "--vty_socket", folder, "-i", os.path.join(folder, "pid"), "-z", os.path.join(folder, "zebra"),
-            "-f", os.path.join(folder, "nhrpd.conf"), "-u", "root", "-g", "root", "-P", "0", "--log", "stdout",
-            "--vici-socket", os.path.join(folder, "vici"), "--zebra-release", "10.3",
-            "-M", "grpc", "--grpc-listen", "unix:" + grpc_socket,
-        ])
+        daemon = start(nhrpd, folder, "-M", "grpc", "--grpc-listen", "unix:" + grpc_socket)
         try:
-            until(lambda: os.path.exists(vty_socket) or daemon.poll() is not None, "the vty socket")
-            assert daemon.poll() is None, "nhrpd has ended"
             # Without this grpcio names the authority after the path, in a form that the server's HTTP/2 does not take.
             options = [("grpc.default_authority", "localhost")]
             with grpc.insecure_channel("unix:" + grpc_socket, options=options) as channel:
@@ -224,4 +236,5 @@ def main():
     print("every check held")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -7,9 +7,9 @@ use super::matcher::{self, Rank, Step};
 use super::syntax::Kind;
 use super::{COMMANDS, Compiled, NodeKind, help};
 
-/// What may follow.
+/// What may follow on a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
+pub enum Next {
     /// The words before do not begin a command.
     NoMatch,
     /// One of the words before stands for several keywords.
@@ -20,13 +20,33 @@ pub(crate) enum Next {
 
 /// Words that may follow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Words {
+pub struct Words {
     /// Keywords and placeholders with what they are good for, sorted.
-    pub(crate) choices: BTreeMap<&'static str, &'static str>,
+    pub choices: BTreeMap<&'static str, &'static str>,
     /// Of the choices, those that are keywords.
-    pub(crate) keywords: Vec<&'static str>,
+    pub keywords: Vec<&'static str>,
     /// The line may end here.
-    pub(crate) end: bool,
+    pub end: bool,
+}
+
+impl Words {
+    /// What Tab puts behind `partial`, the beginning of a word that these may become: the rest as far as it is clear, with
+    /// a blank if that is the whole word.
+    #[must_use]
+    pub fn tab(&self, partial: &str) -> String {
+        let rest = |word: &str| word.get(partial.len()..).unwrap_or_default().to_owned();
+        match self.keywords.as_slice() {
+            [only] => rest(only) + " ",
+            words => rest(common_beginning(words)),
+        }
+    }
+}
+
+fn common_beginning<'a>(words: &[&'a str]) -> &'a str {
+    let Some((first, others)) = words.split_first() else { return "" };
+    let shared = |word: &&str| first.bytes().zip(word.bytes()).take_while(|(a, b)| a == b).count();
+    let length = others.iter().map(shared).min().unwrap_or(first.len());
+    first.get(..length).unwrap_or_default()
 }
 
 /// What may follow in a node after `words`; `partial` is the beginning of the next word, empty for none.

@@ -13,7 +13,8 @@ use std::sync::LazyLock;
 use crate::{Command, Reply};
 
 use args::Args;
-pub(crate) use completion::{Next, next};
+pub(crate) use completion::next;
+pub use completion::{Next, Words};
 use syntax::Ast;
 
 /// Kind of node; a bit in a set of nodes.

@@ -5,7 +5,7 @@ use super::TerminalSettings;
 use super::editor::{Asked, Editor};
 use super::wire::{Decoder, OPENING};
 use crate::session::{Help, Step};
-use crate::{Command, Monitoring, Node, Pending, Reply, Session, Show, WriteTarget};
+use crate::{Command, HelpWords, Monitoring, Node, Pending, Reply, Session, Show, WriteTarget};
 
 /// Wrong passwords before the connection ends; FRR's 3.
 const TRIES: u8 = 3;
@@ -271,38 +271,25 @@ impl Terminal {
 
     fn complete(&mut self, settings: &TerminalSettings, out: &mut Vec<u8>) {
         let typed = self.editor.before_cursor();
-        let partial = typed.rsplit(' ').next().unwrap_or_default().len();
-        let keywords = match self.session.help(&typed) {
-            Help::Words(words) => words.keywords,
-            Help::NoMatch | Help::Ambiguous => Vec::new(),
+        let partial = typed.rsplit(' ').next().unwrap_or_default();
+        let words = match self.session.help(&typed) {
+            Help::Words(words) => words,
+            Help::NoMatch | Help::Ambiguous => HelpWords::default(),
         };
-        let common = common_beginning(&keywords);
+        let rest = words.tab(partial);
         // As in FRR, every Tab begins a new line with what has been typed so far.
         print("\n", out);
-        let longer = match keywords.as_slice() {
-            [] => None,
-            [only] => Some(format!("{only} ")),
-            _ if common.len() > partial => Some(common.to_owned()),
-            words => {
-                for row in words.chunks(COLUMNS) {
-                    let row: String = row.iter().map(|word| format!("{word:10} ")).collect();
-                    print(&format!("{row}\n"), out);
-                }
-                None
+        if rest.is_empty() {
+            for row in words.keywords.chunks(COLUMNS) {
+                let row: String = row.iter().map(|word| format!("{word:10} ")).collect();
+                print(&format!("{row}\n"), out);
             }
-        };
+        }
         self.redraw(settings, out);
-        if let Some(word) = longer {
-            self.editor.replace_before(partial, &word, out);
+        if !rest.is_empty() {
+            self.editor.replace_before(partial.len(), &format!("{partial}{rest}"), out);
         }
     }
-}
-
-fn common_beginning<'a>(words: &[&'a str]) -> &'a str {
-    let Some((first, others)) = words.split_first() else { return "" };
-    let shared = |word: &&str| first.bytes().zip(word.bytes()).take_while(|(a, b)| a == b).count();
-    let length = others.iter().map(shared).min().unwrap_or(first.len());
-    first.get(..length).unwrap_or_default()
 }
 
 /// A terminal wants a carriage return with each line feed.

@@ -4,6 +4,8 @@
 //! Two halves. [`Datastores`] is the behaviour: no socket, no task, no clock of its own, one call after the other, so
 //! that tests need no daemon. The other, of feature `grpc`, is the transport: `serve`, and `Job` between the two. What
 //! is configured and known is a [`Device`]'s, which the daemon implements; nothing here knows the protocol engine.
+//!
+//! Beside it `nhrpd.v1`, which needs no datastores: its calls go to the daemon's loop, an `EventLoop`.
 
 #[cfg(feature = "datastores")]
 mod candidate;
@@ -21,6 +23,8 @@ mod job;
 mod server;
 #[cfg(feature = "grpc")]
 mod service;
+#[cfg(feature = "grpc")]
+mod v1;
 
 #[cfg(feature = "datastores")]
 pub use datastores::{Datastores, Limits, Phase, What};
@@ -34,8 +38,10 @@ pub use history::Transaction;
 pub use job::{AnyDevice, Job, Stores};
 #[cfg(feature = "grpc")]
 pub use server::{DEFAULT_PORT, Listener, Server, serve};
+#[cfg(feature = "grpc")]
+pub use v1::{EventLoop, Handing};
 
-/// What the description of the service was turned into.
+/// What the description of FRR's service was turned into.
 #[cfg(feature = "grpc")]
 #[allow(
     missing_docs,
@@ -46,4 +52,17 @@ pub use server::{DEFAULT_PORT, Listener, Server, serve};
 )]
 pub mod proto {
     tonic::include_proto!("frr");
+}
+
+/// What the description of our own services was turned into.
+#[cfg(feature = "grpc")]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::pedantic,
+    clippy::allow_attributes,
+    reason = "generated from the description, which has the words"
+)]
+pub mod proto_v1 {
+    tonic::include_proto!("nhrpd.v1");
 }

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::thread;
 use std::time::Duration;
@@ -14,11 +15,13 @@ use std::time::Duration;
 use nhrp_yang::Schema;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::UnixListenerStream;
+use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 
 use crate::job::{AnyDevice, Job};
 use crate::proto::northbound_server::NorthboundServer;
 use crate::service::Service;
+use crate::v1::{EventLoop, Own};
 use crate::{Datastores, Limits};
 
 /// FRR's.
@@ -141,6 +144,7 @@ pub fn serve(
     group: Option<u32>,
     schema: &'static Schema,
     device: AnyDevice,
+    daemon: Arc<dyn EventLoop>,
     version: String,
 ) -> io::Result<Server> {
     let bound = listener.bind(group)?;
@@ -158,7 +162,7 @@ pub fn serve(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     thread::Builder::new().name("northbound".into()).spawn(move || {
         let service = Service::new(jobs, version);
-        if let Err(error) = runtime.block_on(transport(bound, service, stopped)) {
+        if let Err(error) = runtime.block_on(transport(bound, service, Own::new(daemon), stopped)) {
             tracing::error!(target: "nhrp::common", "the gRPC service has ended: {error}; restart nhrpd to use it again");
         }
         // What is still being sent is given up, and with it the way to the datastores.
@@ -171,6 +175,7 @@ pub fn serve(
 async fn transport(
     bound: Bound,
     service: Service,
+    own: Own,
     stopped: oneshot::Receiver<()>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let northbound = NorthboundServer::new(service).max_decoding_message_size(MAX_MESSAGE);
@@ -178,7 +183,7 @@ async fn transport(
         .max_concurrent_streams(STREAMS)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
-        .add_service(northbound);
+        .add_routes(own.beside(Routes::new(northbound)));
     let serving = async {
         match bound {
             Bound::Tcp(listener) => {

@@ -1,0 +1,53 @@
+//! `nhrpd.v1`, this daemon's own services beside FRR's. Owns how their calls reach the daemon's loop; what a command
+//! means is vtysh-plugin's, what it does the daemon's.
+
+mod console;
+mod parts;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tonic::Status;
+use tonic::service::Routes;
+use vtysh_plugin::VtyRequest;
+
+use crate::Gone;
+use crate::proto_v1::exec_server::ExecServer;
+use crate::proto_v1::show_server::ShowServer;
+use console::Console;
+
+/// Something on its way to the daemon's loop, which takes one after the other.
+pub type Handing<'a> = Pin<Box<dyn Future<Output = Result<(), Gone>> + Send + 'a>>;
+
+/// The daemon's own loop, from the transport's thread.
+pub trait EventLoop: Send + Sync {
+    /// Hands over a command, as a session of the vty does.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    fn command(&self, request: VtyRequest) -> Handing<'_>;
+}
+
+impl From<Gone> for Status {
+    fn from(gone: Gone) -> Self {
+        Self::unavailable(gone.to_string())
+    }
+}
+
+/// The services.
+#[derive(Clone, Debug)]
+pub(crate) struct Own {
+    console: Console,
+}
+
+impl Own {
+    pub(crate) fn new(daemon: Arc<dyn EventLoop>) -> Self {
+        Self { console: Console::new(daemon) }
+    }
+
+    /// Served with what is served already.
+    pub(crate) fn beside(self, others: Routes) -> Routes {
+        others.add_service(ShowServer::new(self.console.clone())).add_service(ExecServer::new(self.console))
+    }
+}
