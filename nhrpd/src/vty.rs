@@ -99,7 +99,7 @@ impl Daemon {
             Show::Version => Reply::text(format!(
                 "nhrpd {} ({}), with the texts of FRR {}.\n",
                 env!("CARGO_PKG_VERSION"),
-                self.hostname,
+                self.configuration.library.hostname(&self.hostname),
                 self.frr.version
             )),
             Show::Logging => {

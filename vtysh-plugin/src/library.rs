@@ -424,6 +424,12 @@ impl LibraryConfig {
         out
     }
 
+    /// That of the command `hostname`, or else the machine's.
+    #[must_use]
+    pub fn hostname<'a>(&'a self, machines: &'a str) -> &'a str {
+        self.hostname.as_deref().unwrap_or(machines)
+    }
+
     /// What terminals need to know of all this; `version` as FRR prints it, `default_hostname` as in
     /// [`Self::host_lines`].
     #[must_use]
@@ -437,7 +443,7 @@ impl LibraryConfig {
             Some(list.rules.values().filter_map(|rule| AccessRule::parse(rule)).collect())
         };
         TerminalSettings {
-            hostname: self.hostname.clone().unwrap_or_else(|| default_hostname.to_owned()),
+            hostname: self.hostname(default_hostname).to_owned(),
             version: version.to_owned(),
             banner: self.banner.clone(),
             login: self.login,
@@ -445,6 +451,7 @@ impl LibraryConfig {
             enable_password: self.enable_password.as_deref().map(Password::parse),
             advanced: self.advanced_vty,
             timeout: (seconds > 0).then(|| std::time::Duration::from_secs(seconds)),
+            page_length: self.terminal_length,
             access: [
                 rules(ListFamily::Access, &self.access_class),
                 rules(ListFamily::AccessIpv6, &self.access_class_ipv6),

@@ -80,6 +80,8 @@ pub struct Pending {
 pub struct Session {
     node: Node,
     in_file: bool,
+    /// What `terminal length` has said, if it was typed: a number of lines, or that the window tells.
+    page_length: Option<Option<u16>>,
 }
 
 impl Default for Session {
@@ -92,19 +94,19 @@ impl Session {
     /// A connection: begins in VIEW.
     #[must_use]
     pub fn new() -> Self {
-        Self { node: Node::View, in_file: false }
+        Self { node: Node::View, in_file: false, page_length: None }
     }
 
     /// A configuration file: begins in CONFIG.
     #[must_use]
     pub fn for_file() -> Self {
-        Self { node: Node::Config, in_file: false }
+        Self { node: Node::Config, in_file: false, page_length: None }
     }
 
     /// A session that is somewhere already, whoever may have let it: [`Node::Enable`] for those who need no password.
     #[must_use]
     pub fn at(node: Node) -> Self {
-        Self { node, in_file: false }
+        Self { node, in_file: false, page_length: None }
     }
 
     /// Where the session is.
@@ -180,6 +182,11 @@ impl Session {
         self.in_file.then_some(Command::BulkEnd)
     }
 
+    /// Lines that a terminal shows at once, 0 for all: if it was said here, and if a number was.
+    pub(crate) fn page_length(&self) -> Option<Option<u16>> {
+        self.page_length
+    }
+
     /// What a prompt shows of the node.
     pub(crate) fn prompt(&self) -> &'static str {
         self.node.prompt()
@@ -236,7 +243,7 @@ impl Session {
     fn perform_do(action: Action, line: &str) -> Step {
         match action {
             Action::Command(command) => Step::Ask(command, Pending { enter: None }),
-            Action::Ignore => Step::Reply(Reply::ok()),
+            Action::Ignore | Action::PageLength(_) => Step::Reply(Reply::ok()),
             Action::NothingToDo => Step::Reply(Reply::new(ReturnCode::NothingToDo, "")),
             Action::List => Step::Reply(Reply::text(grammar::list(NodeKind::Enable))),
             Action::Find(pattern) => Step::Reply(grammar::find(&pattern)),
@@ -263,6 +270,7 @@ impl Session {
                 return Step::Ask(edit, Pending { enter: Some(Node::Interface(name)) });
             }
             Action::Ignore => {}
+            Action::PageLength(lines) => self.page_length = Some(lines),
             Action::NothingToDo => reply.rc = ReturnCode::NothingToDo,
             Action::Enable => self.node = Node::Enable,
             Action::Disable => self.node = Node::View,

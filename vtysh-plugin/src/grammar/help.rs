@@ -65,6 +65,7 @@ const WORDS: &[(&str, &str)] = &[
     ("clear", "Forget or reset"),
     ("cmdline-targets", "Targets given on the command line"),
     ("commands", "Every command that is entered"),
+    ("commandtree", "Every command of this mode"),
     ("common", "Packets and what they lead to"),
     ("configuration", "Configuration"),
     ("configure", "Change the configuration"),

@@ -67,6 +67,8 @@ pub(crate) enum Action {
     Exit,
     /// `end`
     End,
+    /// `terminal length (0-512)`, `terminal no length`
+    PageLength(Option<u16>),
     /// `list`
     List,
     /// `find REGEX`

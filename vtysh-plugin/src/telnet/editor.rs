@@ -29,7 +29,7 @@ pub(crate) enum Asked {
     /// ^Z
     End,
     /// ^D on an empty line.
-    Close,
+    Leave,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,8 +51,8 @@ pub(crate) struct Editor {
     at: usize,
     sequence: Sequence,
     history: VecDeque<Vec<u8>>,
-    /// Position in the history, counted from the latest; none for the line that is being typed.
-    recalled: Option<usize>,
+    /// How many lines the one that is shown is back; none for a line that was typed.
+    back: usize,
     /// What is typed is not shown, and neither completed nor remembered.
     secret: bool,
 }
@@ -63,14 +63,30 @@ impl Editor {
         self.secret = secret;
     }
 
-    /// The lines entered, the oldest first.
+    /// The lines entered, the oldest first. Of a full ring FRR leaves out the one that is overwritten next.
     pub(crate) fn history(&self) -> impl Iterator<Item = String> + '_ {
-        self.history.iter().map(|line| String::from_utf8_lossy(line).into_owned())
+        self.history
+            .iter()
+            .skip(usize::from(self.history.len() == HISTORY))
+            .map(|line| String::from_utf8_lossy(line).into_owned())
     }
 
-    /// What is in front of the cursor.
-    pub(crate) fn before_cursor(&self) -> String {
-        String::from_utf8_lossy(self.line.get(..self.at).unwrap_or_default()).into_owned()
+    /// Keeps a line that was carried out, unless it is the one before once more.
+    pub(crate) fn remember(&mut self, line: &str) {
+        let line = line.as_bytes();
+        if line.trim_ascii().is_empty() || self.history.back().is_some_and(|last| last == line) {
+            return;
+        }
+        if self.history.len() == HISTORY {
+            self.history.pop_front();
+        }
+        self.history.push_back(line.to_owned());
+    }
+
+    /// The line as far as it was typed. The cursor goes to its end, where `?` and Tab look in FRR.
+    pub(crate) fn whole(&mut self) -> String {
+        self.at = self.line.len();
+        String::from_utf8_lossy(&self.line).into_owned()
     }
 
     /// Prints the line again, after a new prompt.
@@ -105,7 +121,7 @@ impl Editor {
     pub(crate) fn forget(&mut self) {
         self.line.clear();
         self.at = 0;
-        self.recalled = None;
+        self.back = 0;
     }
 
     /// Takes a key.
@@ -131,7 +147,7 @@ impl Editor {
             }
             3 => return Some(Asked::Interrupt),
             26 => return Some(Asked::End),
-            4 if self.line.is_empty() => return Some(Asked::Close),
+            4 if self.line.is_empty() => return Some(Asked::Leave),
             b'?' if !self.secret => return Some(Asked::Help),
             b'\t' if !self.secret => return Some(Asked::Completion),
             ESCAPE => self.sequence = Sequence::Escape,
@@ -158,7 +174,8 @@ impl Editor {
             b'[' | b'O' => self.sequence = Sequence::Bracket(0),
             b'b' => self.left(self.word_before(), echo),
             b'f' => self.right(self.word_after(), echo),
-            b'd' => self.delete_under(self.word_after(), echo),
+            // One by one, as FRR echoes it.
+            b'd' => (0..self.word_after()).for_each(|_| self.delete_under(1, echo)),
             BACKSPACE | DELETE => self.rub_out(self.word_before(), echo),
             _ => {}
         }
@@ -186,12 +203,6 @@ impl Editor {
     fn finish(&mut self) -> String {
         let line = std::mem::take(&mut self.line);
         self.forget();
-        if !self.secret && !line.trim_ascii().is_empty() && self.history.back() != Some(&line) {
-            if self.history.len() == HISTORY {
-                self.history.pop_front();
-            }
-            self.history.push_back(line.clone());
-        }
         String::from_utf8_lossy(&line).into_owned()
     }
 
@@ -281,25 +292,28 @@ impl Editor {
         blanks + word.iter().position(|byte| *byte == b' ').unwrap_or(word.len())
     }
 
+    /// A step back or forth, as FRR's ring of lines has it: beyond the latest there is nothing, until the ring is full;
+    /// then the oldest line is there, and beyond it the latest.
     fn recall(&mut self, older: bool, echo: &mut Vec<u8>) {
+        let full = self.history.len() == HISTORY;
+        let wanted = match (self.back, older) {
+            (back, true) if full => (back + 1) % HISTORY,
+            (back, true) if back < self.history.len() => back + 1,
+            (0, _) | (_, true) => return,
+            (1, false) if !full => return,
+            (back, false) => back - 1,
+        };
         if self.secret {
             return;
         }
-        let wanted = match (self.recalled, older) {
-            (None, true) => Some(0),
-            (Some(n), true) => Some(n + 1),
-            (Some(0) | None, false) => None,
-            (Some(n), false) => Some(n - 1),
-        };
-        let line = match wanted {
-            Some(n) if n >= self.history.len() => return,
-            Some(n) => self.history.get(self.history.len() - 1 - n).cloned().unwrap_or_default(),
-            None => Vec::new(),
-        };
+        // Back by none is the oldest of a full ring.
+        let back = if wanted == 0 { HISTORY } else { wanted };
+        let line = self.history.len().checked_sub(back).and_then(|at| self.history.get(at));
+        let line = line.cloned().unwrap_or_default();
         self.clear(echo);
         self.at = line.len();
         self.line = line;
-        self.recalled = wanted;
+        self.back = wanted;
         self.redraw(echo);
     }
 }
@@ -359,19 +373,40 @@ mod tests {
         assert_eq!(asked, [Asked::Line(">Xa.".into())]);
     }
 
+    /// The line that the keys lead to when those are entered which were typed before them.
+    fn recalled(editor: &mut Editor, keys: &[u8]) -> String {
+        match typed(editor, &[keys, b"\n"].concat()).1.pop() {
+            Some(Asked::Line(line)) => line,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn what_was_entered_comes_back() {
         let mut editor = Editor::default();
-        typed(&mut editor, b"one\ntwo\ntwo\n  \n");
-        assert_eq!(editor.history().collect::<Vec<_>>(), ["one", "two"]);
-        let (_, asked) = typed(&mut editor, b"\x10\x1b[A\x1b[A\n");
-        assert_eq!(asked, [Asked::Line("one".into())]);
-        let (_, asked) = typed(&mut editor, b"x\x10\x0e\n");
-        assert_eq!(asked, [Asked::Line(String::new())]);
-        for n in 0..100 {
-            typed(&mut editor, format!("{n}\n").as_bytes());
+        for line in ["one", "two", "two", "  "] {
+            editor.remember(line);
         }
-        assert_eq!(editor.history().count(), HISTORY);
+        assert_eq!(editor.history().collect::<Vec<_>>(), ["one", "two"]);
+        assert_eq!(recalled(&mut editor, b"\x10\x1b[A\x1b[A"), "one");
+        // There is nothing beyond the latest.
+        assert_eq!(recalled(&mut editor, b"x\x10\x0e"), "two");
+        assert_eq!(recalled(&mut editor, b"x\x0e"), "x");
+    }
+
+    #[test]
+    fn a_full_ring_goes_round() {
+        let mut editor = Editor::default();
+        for n in 1..=100 {
+            editor.remember(&n.to_string());
+        }
+        // FRR does not list the oldest, but recalls it.
+        let listed: Vec<String> = editor.history().collect();
+        assert_eq!((listed.len(), listed[0].as_str()), (HISTORY - 1, "82"));
+        assert_eq!(recalled(&mut editor, &[16; 20]), "81");
+        assert_eq!(recalled(&mut editor, &[16; 21]), "100");
+        assert_eq!(recalled(&mut editor, &[16, 14]), "81");
+        assert_eq!(recalled(&mut editor, &[14]), "");
     }
 
     #[test]
@@ -402,10 +437,8 @@ mod tests {
         ], 0..60)) {
             let mut editor = Editor::default();
             let mut echo = Vec::new();
-            let mut ignored = Vec::new();
-            for key in b"show ip nhrp\nconf t\n" {
-                editor.key(*key, &mut ignored);
-            }
+            editor.remember("show ip nhrp");
+            editor.remember("conf t");
             for key in keys.into_iter().flatten().filter(|key| *key != b'?') {
                 editor.key(key, &mut echo);
             }

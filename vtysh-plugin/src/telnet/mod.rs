@@ -5,10 +5,11 @@
 
 mod access;
 mod editor;
+mod pager;
 mod terminal;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read as _};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -22,6 +23,7 @@ use tokio::task::yield_now;
 
 use access::allows;
 pub use access::{AccessRule, Password};
+use pager::Pager;
 use terminal::{Do, Terminal};
 
 use crate::{Banner, Reply, VtyRequest};
@@ -54,6 +56,8 @@ pub struct TerminalSettings {
     pub advanced: bool,
     /// `exec-timeout`; none for never.
     pub timeout: Option<Duration>,
+    /// `service terminal-length`: lines shown at once, 0 for all; none for as many as the client's window has.
+    pub page_length: Option<u16>,
     /// `access-class` and `ipv6 access-class`: rules for the client's address, in order; none for anybody.
     pub access: [Option<Vec<AccessRule>>; 2],
 }
@@ -68,7 +72,8 @@ impl TerminalSettings {
                 env!("CARGO_PKG_VERSION")
             ),
             Banner::None => String::new(),
-            Banner::Line(text) => format!("{text}\n"),
+            // What follows begins with a line feed.
+            Banner::Line(text) => text.clone(),
             Banner::File(path) => read_banner(path),
         }
     }
@@ -246,29 +251,60 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     async fn converse(&mut self, terminal: &mut Terminal, mut out: Vec<u8>, limited: bool) -> io::Result<()> {
         let mut buffer = vec![0; 1024];
+        let mut pager = Pager::default();
+        // What was typed behind a command whose answer takes more than a screen.
+        let mut typed: VecDeque<u8> = VecDeque::new();
         loop {
-            self.stream.write_all(&std::mem::take(&mut out)).await?;
-            let timeout = self.settings.borrow().timeout.filter(|_| limited);
-            let read = self.stream.read(&mut buffer);
-            let count = match timeout {
-                Some(timeout) => match tokio::time::timeout(timeout, read).await {
-                    Ok(count) => count?,
-                    Err(_) => return self.stream.write_all(b"\r\nVty connection is timed out.\r\n").await,
-                },
-                None => read.await?,
-            };
-            if count == 0 {
-                return Ok(());
-            }
             let mut settings = self.settings.borrow().clone();
-            for octet in buffer.get(..count).unwrap_or_default() {
+            if typed.is_empty() && !pager.waits() {
+                self.stream
+                    .write_all(&pager.next(&mut out, terminal.take_echoed(), terminal.screen(&settings)))
+                    .await?;
+            }
+            if typed.is_empty() || pager.waits() {
+                let read = self.stream.read(&mut buffer);
+                let count = match settings.timeout.filter(|_| limited) {
+                    Some(timeout) => match tokio::time::timeout(timeout, read).await {
+                        Ok(count) => count?,
+                        Err(_) => {
+                            return self.stream.write_all(b"\r\nVty connection is timed out.\r\n").await;
+                        }
+                    },
+                    None => read.await?,
+                };
+                if count == 0 {
+                    return Ok(());
+                }
+                settings = self.settings.borrow().clone();
+                let keys = buffer.get(..count).unwrap_or_default();
+                if pager.waits() {
+                    // All of them, for what is negotiated comes that way, too.
+                    let enough = keys.iter().filter(|octet| terminal.is_enough(**octet)).count();
+                    if enough > 0 {
+                        pager.abandon();
+                        terminal.again(&settings, &mut out);
+                    }
+                    self.stream
+                        .write_all(&pager.next(&mut out, terminal.take_echoed(), terminal.screen(&settings)))
+                        .await?;
+                    continue;
+                }
+                typed.extend(keys);
+            }
+            while let Some(octet) = typed.pop_front() {
                 // Each answer goes out before the next one is made, and then it is somebody else's turn, however much
                 // has been typed at once.
                 if out.len() > FLUSH {
-                    self.stream.write_all(&std::mem::take(&mut out)).await?;
+                    self.stream
+                        .write_all(&pager.next(&mut out, terminal.take_echoed(), terminal.screen(&settings)))
+                        .await?;
+                    if pager.waits() {
+                        typed.push_front(octet);
+                        break;
+                    }
                     yield_now().await;
                 }
-                let mut next = terminal.octet(*octet, &settings, &mut out);
+                let mut next = terminal.octet(octet, &settings, &mut out);
                 loop {
                     next = match next {
                         Do::Nothing => break,

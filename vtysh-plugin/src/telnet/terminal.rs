@@ -3,12 +3,14 @@
 
 use super::TerminalSettings;
 use super::editor::{Asked, Editor};
+use super::pager::Screen;
 use super::wire::{Decoder, OPENING};
 use crate::session::{Help, Step};
 use crate::{Command, HelpWords, Monitoring, Node, Pending, Reply, Session, Show, WriteTarget};
 
 /// Wrong passwords before the connection ends; FRR's 3.
 const TRIES: u8 = 3;
+const CONTROL_C: u8 = 3;
 /// Columns that words for a Tab are set in.
 const COLUMNS: usize = 6;
 
@@ -48,6 +50,8 @@ pub(super) struct Terminal {
     session: Session,
     stage: Stage,
     failures: u8,
+    /// Octets at the beginning of the output that are no answer but the echo of what was typed.
+    echoed: usize,
     /// Whoever may open the vty socket needs no password.
     local: bool,
 }
@@ -68,6 +72,7 @@ impl Terminal {
             session: Session::new(),
             stage: Stage::Commands,
             failures: 0,
+            echoed: 0,
             local,
         }
     }
@@ -94,27 +99,58 @@ impl Terminal {
         Some(terminal)
     }
 
+    /// How much is shown at once, if that is limited: by the client's window, or by `terminal length`.
+    pub(super) fn screen(&self, settings: &TerminalSettings) -> Option<Screen> {
+        let (width, height) = self.decoder.window();
+        if width == 0 || height == 0 {
+            return None;
+        }
+        let lines = self.session.page_length().unwrap_or(settings.page_length).unwrap_or(height);
+        (lines > 0).then(|| Screen { width: width.into(), lines: lines.into() })
+    }
+
+    /// How much of the output is echo of lines that were entered. Asked for when it is sent.
+    pub(super) fn take_echoed(&mut self) -> usize {
+        std::mem::take(&mut self.echoed)
+    }
+
+    /// Takes an octet from a client that sees only a part of the output: whether that is enough.
+    pub(super) fn is_enough(&mut self, octet: u8) -> bool {
+        matches!(self.decoder.key(octet), Some(b'q' | b'Q' | CONTROL_C))
+    }
+
+    /// The prompt and what has been typed, once more.
+    pub(super) fn again(&self, settings: &TerminalSettings, out: &mut Vec<u8>) {
+        self.redraw(settings, out);
+    }
+
     /// Takes an octet from the client. Commands are answered one after the other.
     pub(super) fn octet(&mut self, octet: u8, settings: &TerminalSettings, out: &mut Vec<u8>) -> Do {
         let Some(key) = self.decoder.key(octet) else { return Do::Nothing };
-        let Some(asked) = self.editor.key(key, out) else { return Do::Nothing };
+        let before = out.len();
+        let Some(asked) = self.editor.key(key, out) else {
+            if self.echoed == before {
+                self.echoed = out.len();
+            }
+            return Do::Nothing;
+        };
         if let Asked::Line(line) = asked {
             print("\n", out);
+            self.echoed = out.len();
             return match self.stage {
-                Stage::Commands => self.line(&line, settings, out),
+                Stage::Commands => {
+                    let next = self.line(&line, settings, out);
+                    self.editor.remember(&line);
+                    next
+                }
                 stage => self.password(stage, &line, settings, out),
             };
         }
         if self.stage != Stage::Commands {
-            // Out of a password only the way back leads.
-            return match asked {
-                Asked::Close => Do::Close,
-                Asked::Interrupt | Asked::End if self.stage == Stage::Enable => {
-                    print("\n", out);
-                    self.take_commands(settings, out)
-                }
-                _ => Do::Nothing,
-            };
+            // There is no way out of a password but the right one.
+            print("\nPassword: ", out);
+            self.editor.forget();
+            return Do::Nothing;
         }
         match asked {
             Asked::Help => self.help(settings, out),
@@ -125,9 +161,13 @@ impl Terminal {
                 print("\n", out);
                 self.prompt(settings, out);
             }
-            Asked::Close => {
+            Asked::Leave => {
                 print("\n", out);
-                return Do::Close;
+                let closes = matches!(self.session.begin("exit"), Step::Reply(reply) if reply.close);
+                self.prompt(settings, out);
+                if closes {
+                    return Do::Close;
+                }
             }
             Asked::Line(_) => {}
         }
@@ -230,7 +270,7 @@ impl Terminal {
             }
             Stage::Enable | Stage::Commands => {
                 print("% Bad enable passwords, too many failures!\n", out);
-                self.take_commands(settings, out)
+                Do::Close
             }
         }
     }
@@ -252,8 +292,8 @@ impl Terminal {
         self.editor.redraw(out);
     }
 
-    fn help(&self, settings: &TerminalSettings, out: &mut Vec<u8>) {
-        let lines = match self.session.help(&self.editor.before_cursor()) {
+    fn help(&mut self, settings: &TerminalSettings, out: &mut Vec<u8>) {
+        let lines = match self.session.help(&self.editor.whole()) {
             Help::NoMatch => "% There is no matched command.\n".to_owned(),
             Help::Ambiguous => "% Ambiguous command.\n".to_owned(),
             Help::Words(words) => {
@@ -270,7 +310,7 @@ impl Terminal {
     }
 
     fn complete(&mut self, settings: &TerminalSettings, out: &mut Vec<u8>) {
-        let typed = self.editor.before_cursor();
+        let typed = self.editor.whole();
         let partial = typed.rsplit(' ').next().unwrap_or_default();
         let words = match self.session.help(&typed) {
             Help::Words(words) => words,

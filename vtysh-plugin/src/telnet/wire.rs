@@ -29,9 +29,11 @@ pub(super) const OPENING: [u8; 12] = [
     OPTION_WINDOW_SIZE,
 ];
 
-/// Tells keys from negotiation, however the stream was cut.
+/// Octets of a window's size, after the option.
+const SIZE_OCTETS: usize = 4;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Decoder {
+enum State {
     #[default]
     Text,
     /// After IAC.
@@ -44,21 +46,53 @@ pub(super) enum Decoder {
     ParametersCommand,
 }
 
+/// Tells keys from negotiation, however the stream was cut.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Decoder {
+    state: State,
+    /// Of the negotiation under way, no more than what a size has and one.
+    parameters: Vec<u8>,
+    window: (u16, u16),
+}
+
 impl Decoder {
     /// The key that an octet is, if it is one.
     pub(super) fn key(&mut self, octet: u8) -> Option<u8> {
-        let (next, key) = match (*self, octet) {
-            (Self::Text, IAC) => (Self::Command, None),
-            (Self::Text, key) => (Self::Text, Some(key)),
-            (Self::Command, WILL | WONT | DO | DONT) => (Self::Option, None),
-            (Self::Command, SB) => (Self::Parameters, None),
-            (Self::Parameters, IAC) => (Self::ParametersCommand, None),
+        let (next, key) = match (self.state, octet) {
+            (State::Text, IAC) => (State::Command, None),
+            (State::Text, key) => (State::Text, Some(key)),
+            (State::Command, WILL | WONT | DO | DONT) => (State::Option, None),
+            (State::Command, SB) => {
+                self.parameters.clear();
+                (State::Parameters, None)
+            }
+            (State::Parameters, IAC) => (State::ParametersCommand, None),
+            (State::ParametersCommand, SE) => {
+                self.negotiated();
+                (State::Text, None)
+            }
             // Also an octet 255 of the text, which is in no command.
-            (Self::Command | Self::Option, _) | (Self::ParametersCommand, SE) => (Self::Text, None),
-            (Self::Parameters | Self::ParametersCommand, _) => (Self::Parameters, None),
+            (State::Command | State::Option, _) => (State::Text, None),
+            (State::Parameters | State::ParametersCommand, octet) => {
+                if self.parameters.len() <= SIZE_OCTETS + 1 {
+                    self.parameters.push(octet);
+                }
+                (State::Parameters, None)
+            }
         };
-        *self = next;
+        self.state = next;
         key
+    }
+
+    fn negotiated(&mut self) {
+        if let [OPTION_WINDOW_SIZE, a, b, c, d] = *self.parameters {
+            self.window = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+        }
+    }
+
+    /// Columns and lines of the client's window (RFC 1073); 0 is not known.
+    pub(super) fn window(&self) -> (u16, u16) {
+        self.window
     }
 }
 
@@ -75,5 +109,18 @@ mod tests {
                 .concat();
         let keys: Vec<u8> = octets.into_iter().filter_map(|octet| decoder.key(octet)).collect();
         assert_eq!(keys, b"show!");
+        assert_eq!(decoder.window(), (80, 24));
+    }
+
+    #[test]
+    fn a_size_of_another_length_is_none() {
+        let mut decoder = Decoder::default();
+        for parameters in [[OPTION_WINDOW_SIZE].as_slice(), &[OPTION_WINDOW_SIZE; 9], &[24, 0, 1, 0, 1], &[]]
+        {
+            for octet in [&[IAC, SB], parameters, &[IAC, SE]].concat() {
+                assert_eq!(decoder.key(octet), None);
+            }
+        }
+        assert_eq!(decoder.window(), (0, 0));
     }
 }

@@ -7,6 +7,7 @@ use crate::{Command, LibraryEdit, ListFamily, LogEdit, Monitoring, Show, WriteTa
 const WRITABLE: u8 = ENABLE | BELOW_ENABLE;
 
 pub(super) const COMMANDS: &[Entry] = &[
+    entry(VIEW, "show commandtree [permutations]", |_| Some(Action::List)),
     entry(VIEW, "show version", |_| command(Command::Show(Show::Version))),
     hidden(ALL, "echo MESSAGE...$text", |args| command(Command::Echo(args.text("text")?))),
     entry(WRITABLE, "write [<file|memory|terminal>$target]", |args| {
@@ -16,8 +17,10 @@ pub(super) const COMMANDS: &[Entry] = &[
     entry(WRITABLE, "show running-config", |_| command(Command::Show(Show::RunningConfig))),
     entry(ENABLE, "copy running-config startup-config", |_| command(Command::Write(WriteTarget::File))),
     entry(ENABLE, "show startup-config", |_| command(Command::Show(Show::StartupConfig))),
-    entry(VIEW, "terminal length (0-512)", |_| Some(Action::Ignore)),
-    entry(VIEW, "terminal no length", |_| Some(Action::Ignore)),
+    entry(VIEW, "terminal length (0-512)$lines", |args| {
+        Some(Action::PageLength(Some(args.number("lines")?)))
+    }),
+    entry(VIEW, "terminal no length", |_| Some(Action::PageLength(None))),
     entry(ENABLE, "terminal monitor [detach]", |args| {
         let how = if args.has("detach") { Monitoring::Detached } else { Monitoring::Session };
         command(Command::TerminalMonitor(how))

@@ -81,7 +81,7 @@ impl Client {
 #[test]
 fn three_wrong_passwords_are_too_many() {
     let mut client = Client::new(settings());
-    assert!(client.greeted.starts_with("\nHello\n\nUser Access Verification\n\n"), "{:?}", client.greeted);
+    assert!(client.greeted.starts_with("\nHello\nUser Access Verification\n\n"), "{:?}", client.greeted);
     assert!(client.greeted.ends_with("Password: "));
     assert_eq!(client.types("a\r\n"), "\nPassword: ");
     assert_eq!(client.types("b\n"), "\nPassword: ");
@@ -103,11 +103,16 @@ fn enable_has_a_password_of_its_own() {
     let mut client = Client::logged_in();
     assert_eq!(client.types("en\n"), "en\nPassword: ");
     assert_eq!(client.types("x\nsecret\n"), "\nPassword: \nr1# ");
-    assert_eq!(client.types("disable\nenable\n\x03"), "disable\nr1> enable\nPassword: \nr1> ");
-    let bad = client.types("enable\n1\n2\n3\n");
-    assert!(bad.ends_with("% Bad enable passwords, too many failures!\nr1> "), "{bad:?}");
-    client.settings.enable_password = None;
-    assert_eq!(client.types("enable\n"), "enable\nr1# ");
+    // No key leads out of it.
+    assert_eq!(
+        client.types("disable\nenable\n\x03\x1a\x04"),
+        "disable\nr1> enable\nPassword: \nPassword: \nPassword: \nPassword: "
+    );
+    let bad = client.types("1\n2\n3\n");
+    assert_eq!(bad, "\nPassword: \nPassword: \n% Bad enable passwords, too many failures!\n<closed>");
+    let mut open = Client::logged_in();
+    open.settings.enable_password = None;
+    assert_eq!(open.types("enable\n"), "enable\nr1# ");
 }
 
 #[test]
@@ -163,5 +168,9 @@ fn a_session_like_that_of_frr() {
         Some("  (enable)  clear <ip|ipv6> nhrp <cache|shortcut>")
     );
     assert!(client.types("find (\n").contains("\n% "));
-    assert_eq!(client.types("\x04"), "\n<closed>");
+    assert_eq!(
+        client.types("conf t\nline vty\n\x04\x04"),
+        "conf t\nr1(config)# line vty\nr1(config-line)# \nr1(config)# \nr1# "
+    );
+    assert_eq!(client.types("\x04"), "\nr1# <closed>");
 }
