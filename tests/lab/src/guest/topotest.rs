@@ -65,14 +65,14 @@ pub(super) fn prepare(dir: &Path) -> Result<()> {
         let plugin = Path::new(PROGRAMS).join("no_sharpd.py");
         fs::write(&plugin, NO_SHARPD).context(|| format!("writing {}", plugin.display()))?;
     }
-    // Where nf_tables has no IPv4, the older tables have.
+    // Where nf_tables has no IPv4, the older tables have. Listing succeeds without; only a change shows it.
     for name in ["iptables", "ip6tables"] {
-        let works = |program: &str| {
-            let mut command = Command::new(program);
-            command.args(["-S", "FORWARD"]).stdin(Stdio::null());
+        let works = |change: &str| {
+            let mut command = Command::new(format!("{name}-nft"));
+            command.args([change, "probe"]).stdin(Stdio::null());
             command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
         };
-        let kind = if works(&format!("{name}-nft")) { "nft" } else { "legacy" };
+        let kind = if works("-N") && works("-X") { "nft" } else { "legacy" };
         link(&Path::new("/usr/sbin").join(format!("{name}-{kind}")), &Path::new(PROGRAMS).join(name))?;
     }
     // FRR's tests insist on a debugger for the dumps of crashed daemons; a crash is seen without it.
