@@ -74,6 +74,7 @@ pub(crate) struct Daemon {
     pub(crate) ipsec: IpsecSide,
     resolver: Resolver,
     pub(crate) events: EventSocket,
+    pub(crate) followers: northbound::Followers,
     rate: RateLimit,
     cleared: usize,
     pub(crate) turns: Turns,
@@ -185,6 +186,7 @@ impl Daemon {
             ipsec: IpsecSide::new(options.vici_sockets(), options.swanctl_conf.clone()),
             resolver: Resolver::new(),
             events: EventSocket::default(),
+            followers: northbound::Followers::default(),
             rate: RateLimit::default(),
             cleared: 0,
             turns: Turns::default(),
@@ -412,6 +414,7 @@ impl Daemon {
     }
 
     fn on_ipsec(&mut self, event: nhrp_vici::Event) {
+        self.follow_ipsec(&event);
         match event {
             nhrp_vici::Event::Up { pair, identity } => {
                 self.feed(Input::Protected { local: pair.local, remote: pair.remote, identity });
@@ -576,6 +579,7 @@ impl Daemon {
                 self.feed(input);
             }
         }
+        self.tell_followers();
         self.kernel.flush(&mut self.sockets, |octets| self.engine.reuse(octets));
         // What is still to be written is no difference.
         if !self.kernel.is_behind() && std::mem::take(&mut self.compare_now) {

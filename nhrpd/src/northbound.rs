@@ -3,6 +3,7 @@
 //! like one that was typed, and commands are those of the vty.
 
 mod facts;
+mod follow;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,12 +13,14 @@ use nhrp_config::{Afi, Config};
 use nhrp_engine::{ClearTable as Table, ClearWhat, Input, Selection};
 use nhrp_yang::state::State;
 use nhrp_yang::{ClearTable, Operation, Schema, Which};
-use northbound::{Device, EventLoop, Gone, Handing, Listener, Refusal, Server};
+use northbound::{Device, EventLoop, Gone, Handing, Listener, Refusal, Server, Subscribe};
 use tokio::sync::{mpsc, oneshot};
 use vtysh_plugin::{Handler, VtyRequest};
 
 use crate::daemon::Daemon;
 use crate::options::Grpc;
+
+pub(crate) use follow::Followers;
 
 /// What calls want of the event loop. Dropping one says that the daemon ends.
 pub(crate) enum Request {
@@ -33,6 +36,8 @@ pub(crate) enum Request {
     Execute(Operation, oneshot::Sender<Option<u32>>),
     /// A line of the command line.
     Command(VtyRequest),
+    /// A snapshot, and what changes.
+    Subscribe(Subscribe),
 }
 
 /// The daemon, from the threads of the services.
@@ -78,6 +83,10 @@ impl Device for Remote {
 impl EventLoop for Remote {
     fn command(&self, request: VtyRequest) -> Handing<'_> {
         Box::pin(async move { self.0.send(Request::Command(request)).await.map_err(|_| Gone) })
+    }
+
+    fn subscribe(&self, request: Subscribe) -> Handing<'_> {
+        Box::pin(async move { self.0.send(Request::Subscribe(request)).await.map_err(|_| Gone) })
     }
 }
 
@@ -138,6 +147,7 @@ impl Daemon {
             Request::State(answer) => drop(answer.send(self.facts())),
             Request::Execute(operation, answer) => drop(answer.send(self.carry_out_operation(operation))),
             Request::Command(VtyRequest { command, reply }) => drop(reply.send(self.execute(command))),
+            Request::Subscribe(request) => self.subscribe(request),
         }
     }
 

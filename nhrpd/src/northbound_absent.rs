@@ -13,6 +13,9 @@ pub(crate) type Request = Infallible;
 /// There is none.
 pub(crate) type Northbound = Infallible;
 
+/// There are none.
+pub(crate) type Followers = ();
+
 pub(crate) fn start(
     grpc: Option<&Grpc>,
     _version: &str,
@@ -28,4 +31,10 @@ impl Daemon {
     pub(crate) fn on_northbound(&mut self, request: Request) {
         match request {}
     }
+
+    pub(crate) fn tell_followers(&mut self) {
+        let () = self.followers;
+    }
+
+    pub(crate) fn follow_ipsec(&mut self, _event: &nhrp_vici::Event) {}
 }

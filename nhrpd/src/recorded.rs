@@ -81,6 +81,17 @@ impl Recorded {
         self.engine.set_packet_trace(on);
     }
 
+    /// Nothing of the protocol depends on who follows.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn follow(&mut self, on: bool) {
+        self.engine.follow(on);
+    }
+
+    #[cfg(feature = "grpc")]
+    pub(crate) fn poll_change(&mut self) -> Option<nhrp_engine::Change> {
+        self.engine.poll_change()
+    }
+
     pub(crate) fn buffer(&mut self) -> Vec<u8> {
         self.engine.buffer()
     }

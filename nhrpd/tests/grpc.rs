@@ -40,3 +40,8 @@ fn a_python_client_configures_a_spoke() {
 fn a_python_client_types_commands() {
     run("commands.py", "nhrpd-v1.proto");
 }
+
+#[test]
+fn python_clients_follow_what_changes() {
+    run("follow.py", "nhrpd-v1.proto");
+}

@@ -55,7 +55,7 @@ pub enum Family {
 }
 
 /// One family of an interface.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct FamilyState {
     /// Key.
@@ -113,7 +113,7 @@ pub struct CacheEntry {
 }
 
 /// One registration.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Registration {
     /// Key.

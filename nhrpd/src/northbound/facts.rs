@@ -15,10 +15,10 @@ use vtysh_plugin::render::{
 
 use crate::daemon::Daemon;
 
-const FAMILIES: [(Afi, Family); 2] = [(Afi::Ip, Family::Ipv4), (Afi::Ipv6, Family::Ipv6)];
+pub(super) const FAMILIES: [(Afi, Family); 2] = [(Afi::Ip, Family::Ipv4), (Afi::Ipv6, Family::Ipv6)];
 
 /// The model's counters of seconds and of requests have 32 bits.
-fn short(number: u64) -> u32 {
+pub(super) fn short(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
@@ -54,7 +54,7 @@ fn cache_entry(view: &CacheView, row: &CacheDetail, identity: String) -> CacheEn
     }
 }
 
-fn registration(family: Family, instance: u32, row: NhsDetail) -> Registration {
+pub(super) fn registration(family: Family, instance: u32, row: NhsDetail) -> Registration {
     let mut entry = Registration {
         family,
         nhs: row.fqdn,

@@ -39,7 +39,7 @@ pub use job::{AnyDevice, Job, Stores};
 #[cfg(feature = "grpc")]
 pub use server::{DEFAULT_PORT, Listener, Server, serve};
 #[cfg(feature = "grpc")]
-pub use v1::{EventLoop, Handing};
+pub use v1::{EventLoop, Filter, Followers, Handing, Operation, Row, Subscribe};
 
 /// What the description of FRR's service was turned into.
 #[cfg(feature = "grpc")]
@@ -60,6 +60,7 @@ pub mod proto {
     missing_docs,
     unreachable_pub,
     clippy::pedantic,
+    clippy::large_enum_variant,
     clippy::allow_attributes,
     reason = "generated from the description, which has the words"
 )]

@@ -175,6 +175,9 @@ impl Engine {
         let state_changed = entry.origin != binding.origin || entry.kind != binding.kind;
         let moved = entry.nbma != binding.nbma;
         let route_changed = moved || entry.mtu != mtu || entry.kind != binding.kind;
+        let told = (entry.nat, entry.claimed, entry.unique);
+        let changed =
+            state_changed || route_changed || told != (binding.nat, binding.claimed, binding.unique);
         entry.kind = binding.kind;
         entry.origin = binding.origin;
         entry.nbma = binding.nbma;
@@ -206,6 +209,9 @@ impl Engine {
             if route_changed {
                 self.write_route(id);
             }
+        }
+        if changed {
+            self.binding_changed(id);
         }
         if moved && binding.origin == Origin::Registered && binding.kind == CacheType::Dynamic {
             self.purge_holders(host(protocol));
@@ -250,6 +256,7 @@ impl Engine {
         });
         let id = CacheId::from_key(key);
         self.cache_index.insert((interface, protocol), id);
+        self.binding_added(id);
         if let Some(at) = expires {
             self.arm_cache(id, at);
         }
@@ -308,6 +315,7 @@ impl Engine {
         self.write_neighbour(id, None);
         self.write_route(id);
         self.shortcuts_follow(id);
+        self.binding_changed(id);
     }
 
     pub(crate) fn withdraw(&mut self, id: CacheId) {
@@ -328,6 +336,7 @@ impl Engine {
             self.announce_host_shortcut(protocol);
         }
         self.shortcuts_follow(id);
+        self.binding_changed(id);
     }
 
     pub(crate) fn write_neighbour(&mut self, id: CacheId, state: Option<NeighbourState>) {
@@ -376,6 +385,7 @@ impl Engine {
 
     /// Removes an entry and everything that hangs on it.
     pub(crate) fn remove_cache(&mut self, id: CacheId, reason: &str) {
+        let last = self.last_of_binding(id);
         self.withdraw(id);
         self.drop_shortcuts_via(id, reason);
         self.entry_leaves(id);
@@ -384,6 +394,7 @@ impl Engine {
         let key = (entry.interface, entry.protocol);
         self.cache.remove(id.key());
         self.cache_index.remove(&key);
+        self.binding_gone(id, last, reason);
     }
 
     /// The family on this interface starts or stops: what was learned is kept, only kernel and zebra are told.

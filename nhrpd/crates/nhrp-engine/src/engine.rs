@@ -13,6 +13,7 @@ use slab::Slab;
 
 use crate::authorise::Authorising;
 use crate::cache::CacheEntry;
+use crate::follow::{Following, moves_standings};
 use crate::forward::target_of;
 use crate::ids::{CacheId, ContestId, InterfaceId, PurgeId, RegistrationId, ResolutionId, ShortcutId};
 use crate::indication::ip_addresses;
@@ -105,6 +106,7 @@ pub struct Engine {
     buffers: Buffers,
     rng: StdRng,
     trace_packets: bool,
+    pub(crate) following: Option<Box<Following>>,
 }
 
 impl Engine {
@@ -149,6 +151,7 @@ impl Engine {
             buffers: Buffers::default(),
             rng,
             trace_packets: false,
+            following: None,
         }
     }
 
@@ -164,6 +167,9 @@ impl Engine {
     /// Takes one input. Afterwards the outputs are to be fetched until there are none.
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.now = self.now.max(now);
+        if moves_standings(&input) {
+            self.standings_moved();
+        }
         match input {
             Input::Configure { name, config } => self.on_configure(&name, *config),
             Input::Link(link) => self.on_link(&link),

@@ -385,6 +385,9 @@ impl Engine {
                 interface.nat_nbma = None;
             }
         }
+        if nbma_changed {
+            self.own_bindings_changed(id);
+        }
         for afi in FAMILIES {
             self.update_family(id, afi, obstacle.as_deref(), nbma_changed);
         }

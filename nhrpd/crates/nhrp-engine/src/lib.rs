@@ -19,6 +19,7 @@ mod census;
 mod clear;
 mod engine;
 mod errors;
+mod follow;
 mod forward;
 mod hex;
 mod identity;
@@ -53,6 +54,7 @@ pub use authorise::Authorisation;
 pub use cache::{CacheType, Origin};
 pub use census::Census;
 pub use engine::{Engine, Limits};
+pub use follow::{Change, What};
 pub use io::{
     ClearTable, ClearWhat, Input, Link, Neighbour, NeighbourEvent, NeighbourState, Nexthop, Output, Route,
     Selection,

@@ -166,6 +166,7 @@ impl Engine {
     }
 
     pub(crate) fn on_nhs_timer(&mut self, id: NhsId) {
+        self.standings_moved();
         if let Some(nhs) = self.nhs.get_mut(id.key()) {
             nhs.timer = None;
             self.resolve_nhs(id);

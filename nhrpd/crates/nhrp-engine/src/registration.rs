@@ -140,6 +140,7 @@ impl Engine {
     }
 
     pub(crate) fn on_registration_timer(&mut self, id: RegistrationId) {
+        self.standings_moved();
         let Some(registration) = self.registrations.get_mut(id.key()) else { return };
         registration.timer = None;
         if registration.awaiting {
@@ -336,6 +337,7 @@ impl Engine {
 
     /// A reply to a registration, or an error about it (`reply` is then that error).
     pub(crate) fn on_registration_reply(&mut self, id: RegistrationId, source: IpAddr, reply: &Packet) {
+        self.standings_moved();
         let Some(registration) = self.registrations.get(id.key()) else { return };
         if registration.nbma != source {
             // Only the NHS that was asked may answer.
@@ -411,8 +413,10 @@ impl Engine {
         registration.learned = Some(server);
         registration.wait = WAIT_AFTER_SUCCESS;
         self.timers.arm(&mut registration.timer, Timer::Registration(id), self.now + again);
-        if let Some(i) = self.interfaces.get_mut(interface.key()) {
-            i.nat_nbma = nat;
+        if let Some(i) = self.interfaces.get_mut(interface.key())
+            && std::mem::replace(&mut i.nat_nbma, nat) != nat
+        {
+            self.own_bindings_changed(interface);
         }
         let binding = Binding {
             kind: CacheType::Nhs,

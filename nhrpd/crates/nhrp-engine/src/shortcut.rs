@@ -116,12 +116,14 @@ impl Engine {
                 };
                 let id = ShortcutId::from_key(self.shortcuts.insert(shortcut));
                 self.shortcut_index.insert(prefix, id);
+                self.shortcut_added(id);
                 self.announce_parent(prefix);
                 id
             }
         };
         let Some(shortcut) = self.shortcuts.get_mut(id.key()) else { return };
         let old_gateway = shortcut.gateway;
+        let differs = old_gateway != gateway || shortcut.target != target;
         shortcut.target = target;
         shortcut.gateway = gateway;
         shortcut.expires = self.now + holding;
@@ -131,6 +133,9 @@ impl Engine {
         self.timers.arm(&mut shortcut.timer, Timer::Shortcut(id), self.now + ask);
         if let Some(old) = old_gateway.filter(|old| Some(*old) != gateway) {
             self.unhook(old, id);
+        }
+        if differs {
+            self.shortcut_changed(id);
         }
         if let Some(gateway) = gateway {
             let dependents = self.dependents.entry(gateway).or_default();
@@ -252,6 +257,7 @@ impl Engine {
     }
 
     pub(crate) fn remove_shortcut(&mut self, id: ShortcutId, reason: &str) {
+        let last = self.last_of_shortcut(id);
         let Some(mut shortcut) = self.shortcuts.try_remove(id.key()) else { return };
         self.timers.disarm(&mut shortcut.timer, Timer::Shortcut(id));
         self.shortcut_index.remove(shortcut.prefix);
@@ -266,6 +272,7 @@ impl Engine {
             reason: reason.to_owned(),
         }));
         self.announce_parent(shortcut.prefix);
+        self.shortcut_gone(id, last, reason);
     }
 
     /// A shortcut of which this prefix may be a half has the half no more, or again.

@@ -13,7 +13,7 @@ use crate::errors::{error_words, refusal_words};
 use crate::interface::{FAMILIES, Interface, afi_of};
 use crate::prefix_table::host;
 use crate::registration::Registration;
-use crate::shortcut::Stage;
+use crate::shortcut::{Shortcut, Stage};
 use crate::time::Instant;
 
 /// After as many requests without an answer a refusal that came before is no longer what matters.
@@ -236,28 +236,7 @@ impl Engine {
             .shortcuts
             .iter()
             .filter(|(_, s)| afi_of(s.prefix.addr()) == afi)
-            .map(|(_, s)| {
-                let peer = s.gateway.and_then(|g| self.cache.get(g.key()));
-                let interface = peer.map(|e| self.interface_name(e.interface));
-                let state = match peer {
-                    None => ShortcutState::Unreachable,
-                    Some(peer) if !peer.installed => ShortcutState::Waiting,
-                    Some(peer) => ShortcutState::Active {
-                        used: peer.used,
-                        renewing: self.resolving.contains_key(&s.target),
-                        expiring: matches!(s.stage, Stage::Expiring | Stage::Leaving(_)),
-                    },
-                };
-                ShortcutStanding {
-                    prefix: s.prefix,
-                    target: s.target,
-                    via: peer.map(|e| e.protocol),
-                    nbma: peer.and_then(|e| e.nbma),
-                    interface,
-                    expires: Some(s.expires),
-                    state,
-                }
-            })
+            .map(|(_, s)| self.shortcut_row(s))
             .collect();
         let asked = self.resolutions.iter().map(|(_, r)| r).filter(|r| afi_of(r.target) == afi);
         // A renewal is not a shortcut of its own.
@@ -278,6 +257,28 @@ impl Engine {
         }
         rows.sort_by_key(|r| r.prefix);
         rows
+    }
+
+    pub(crate) fn shortcut_row(&self, s: &Shortcut) -> ShortcutStanding {
+        let peer = s.gateway.and_then(|g| self.cache.get(g.key()));
+        let state = match peer {
+            None => ShortcutState::Unreachable,
+            Some(peer) if !peer.installed => ShortcutState::Waiting,
+            Some(peer) => ShortcutState::Active {
+                used: peer.used,
+                renewing: self.resolving.contains_key(&s.target),
+                expiring: matches!(s.stage, Stage::Expiring | Stage::Leaving(_)),
+            },
+        };
+        ShortcutStanding {
+            prefix: s.prefix,
+            target: s.target,
+            via: peer.map(|e| e.protocol),
+            nbma: peer.and_then(|e| e.nbma),
+            interface: peer.map(|e| self.interface_name(e.interface)),
+            expires: Some(s.expires),
+            state,
+        }
     }
 }
 

@@ -153,11 +153,13 @@ impl Engine {
         let Some(contest) = self.contests.get(id.key()) else { return };
         let (interface, protocol, holder) = (contest.interface, contest.protocol, contest.holder);
         self.end_contest(id);
-        if let Some(entry) = self.find_cache(interface, protocol)
-            && let Some(entry) = self.cache.get_mut(entry.key())
+        if let Some(id) = self.find_cache(interface, protocol)
+            && let Some(entry) = self.cache.get_mut(id.key())
             && entry.nbma == Some(holder)
+            && entry.unique
         {
             entry.unique = false;
+            self.binding_changed(id);
         }
     }
 

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use nhrp_config::{Afi, NhsProtocol};
 
 use crate::Engine;
-use crate::cache::{CacheType, Origin};
+use crate::cache::{CacheEntry, CacheType, Origin};
 use crate::ids::CacheId;
 use crate::interface::{FAMILIES, Interface, afi_of};
 use crate::io::{Neighbour, Route};
@@ -82,28 +82,31 @@ pub struct ShortcutView {
 impl Engine {
     /// Cache entries of a family. Their order is that of their creation, with gaps reused.
     pub fn cache_view(&self, afi: Afi) -> impl Iterator<Item = CacheView> + '_ {
-        self.cache.iter().filter(move |(_, e)| afi_of(e.protocol) == afi).filter_map(|(_, e)| {
-            let interface = self.interfaces.get(e.interface.key())?;
-            let (nbma, claimed) = if e.kind == CacheType::Local {
-                (interface.nat_nbma.or(interface.nbma), interface.nbma)
-            } else {
-                (e.nbma, e.claimed)
-            };
-            Some(CacheView {
-                interface: interface.name.clone(),
-                kind: e.kind,
-                origin: e.origin,
-                protocol: e.protocol,
-                nbma,
-                claimed,
-                nat: e.nat,
-                used: e.used,
-                expires: e.expires,
-                installed: e.installed,
-                since: e.since,
-                mtu: e.mtu,
-                unique: e.unique,
-            })
+        let of_family = self.cache.iter().filter(move |(_, e)| afi_of(e.protocol) == afi);
+        of_family.filter_map(|(_, e)| self.cache_row(e))
+    }
+
+    pub(crate) fn cache_row(&self, e: &CacheEntry) -> Option<CacheView> {
+        let interface = self.interfaces.get(e.interface.key())?;
+        let (nbma, claimed) = if e.kind == CacheType::Local {
+            (interface.nat_nbma.or(interface.nbma), interface.nbma)
+        } else {
+            (e.nbma, e.claimed)
+        };
+        Some(CacheView {
+            interface: interface.name.clone(),
+            kind: e.kind,
+            origin: e.origin,
+            protocol: e.protocol,
+            nbma,
+            claimed,
+            nat: e.nat,
+            used: e.used,
+            expires: e.expires,
+            installed: e.installed,
+            since: e.since,
+            mtu: e.mtu,
+            unique: e.unique,
         })
     }
 

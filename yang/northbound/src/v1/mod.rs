@@ -2,6 +2,8 @@
 //! means is vtysh-plugin's, what it does the daemon's.
 
 mod console;
+mod events;
+mod follow;
 mod parts;
 
 use std::future::Future;
@@ -13,9 +15,12 @@ use tonic::service::Routes;
 use vtysh_plugin::VtyRequest;
 
 use crate::Gone;
+use crate::proto_v1::events_server::EventsServer;
 use crate::proto_v1::exec_server::ExecServer;
 use crate::proto_v1::show_server::ShowServer;
 use console::Console;
+pub use events::{Filter, Followers, Operation, Row, Subscribe};
+use follow::Follow;
 
 /// Something on its way to the daemon's loop, which takes one after the other.
 pub type Handing<'a> = Pin<Box<dyn Future<Output = Result<(), Gone>> + Send + 'a>>;
@@ -27,6 +32,12 @@ pub trait EventLoop: Send + Sync {
     /// # Errors
     /// [`Gone`]
     fn command(&self, request: VtyRequest) -> Handing<'_>;
+
+    /// Hands over the wish for a snapshot and what changes behind it, for [`Followers::subscribe`].
+    ///
+    /// # Errors
+    /// [`Gone`]
+    fn subscribe(&self, request: Subscribe) -> Handing<'_>;
 }
 
 impl From<Gone> for Status {
@@ -39,15 +50,19 @@ impl From<Gone> for Status {
 #[derive(Clone, Debug)]
 pub(crate) struct Own {
     console: Console,
+    follow: Follow,
 }
 
 impl Own {
     pub(crate) fn new(daemon: Arc<dyn EventLoop>) -> Self {
-        Self { console: Console::new(daemon) }
+        Self { console: Console::new(Arc::clone(&daemon)), follow: Follow(daemon) }
     }
 
     /// Served with what is served already.
     pub(crate) fn beside(self, others: Routes) -> Routes {
-        others.add_service(ShowServer::new(self.console.clone())).add_service(ExecServer::new(self.console))
+        others
+            .add_service(ShowServer::new(self.console.clone()))
+            .add_service(ExecServer::new(self.console))
+            .add_service(EventsServer::new(self.follow))
     }
 }

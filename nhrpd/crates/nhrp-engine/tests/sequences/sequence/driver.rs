@@ -11,6 +11,7 @@ use nhrp_engine::{
 };
 use nhrp_wire::{Cie, Extension, Message, Packet};
 
+use super::mirror::Mirror;
 use super::steps::{Answer, Step, answer, flow};
 
 const LIMITS: Limits = Limits { max_cache_entries: 12, max_resolutions: 4, max_shortcuts: 6 };
@@ -71,6 +72,7 @@ pub struct Driver {
     guard: Option<(String, Ipv4Addr)>,
     /// An interface index went away together with its neighbours, as in the kernel.
     known: Vec<u32>,
+    mirror: Mirror,
 }
 
 impl Driver {
@@ -86,7 +88,9 @@ impl Driver {
             events: Vec::new(),
             guard: None,
             known: Vec::new(),
+            mirror: Mirror::default(),
         };
+        driver.engine.follow(true);
         for input in beginning() {
             driver.input(input);
         }
@@ -145,6 +149,7 @@ impl Driver {
                 _ => {}
             }
         }
+        self.mirror.follow(&mut self.engine);
         self.check();
     }
 

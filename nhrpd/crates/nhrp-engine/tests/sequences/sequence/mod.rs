@@ -4,6 +4,7 @@
 //! module as well.
 
 mod driver;
+mod mirror;
 mod steps;
 
 pub use driver::Driver;
