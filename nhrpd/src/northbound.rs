@@ -4,6 +4,7 @@
 
 mod facts;
 mod follow;
+mod tls;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -105,21 +106,18 @@ pub(crate) fn start(
         Some(text) => text.parse().map_err(|e| format!("--grpc-listen: {e}"))?,
         None => Listener::Tcp(([127, 0, 0, 1], grpc.port).into()),
     };
-    if listener.is_open_to_others() && !grpc.insecure {
-        return Err(format!(
-            "--grpc-listen {listener}: anybody who reaches that address could configure this daemon; \
-             listen on a loopback address or a unix socket, or add --grpc-insecure"
-        ));
-    }
+    let tls = tls::of(grpc, &listener)?;
+    tls::refuse_strangers(grpc, &listener)?;
     // One for the life of the process: data trees refer to it from other threads.
     let schema: &'static Schema = Box::leak(Box::new(load(grpc.yang_dir.as_deref())?));
     // One at a time, whoever asks: a turn of the loop is for one of them.
     let (requests, receiver) = mpsc::channel(1);
     let remote = Remote(requests);
     let (device, daemon) = (Box::new(remote.clone()), Arc::new(remote));
-    let server = northbound::serve(&listener, group, schema, device, daemon, version.to_owned())
+    let server = northbound::serve(&listener, group, tls, schema, device, daemon, version.to_owned())
         .map_err(|e| format!("cannot listen on {listener} for gRPC: {e}"))?;
-    tracing::info!(target: "nhrp::common", "frr.Northbound and nhrpd.v1 are served on {listener}");
+    let how = if grpc.tls.is_some() { ", by TLS" } else { "" };
+    tracing::info!(target: "nhrp::common", "frr.Northbound and nhrpd.v1 are served on {listener}{how}");
     Ok(Some((Northbound(server), receiver)))
 }
 

@@ -106,9 +106,18 @@ pub(crate) struct Options {
     /// Where gRPC is served: ADDRESS, ADDRESS:PORT or unix:PATH (with -M grpc alone: 127.0.0.1:50051)
     #[arg(long = "grpc-listen", value_name = "WHERE", help_heading = "Not in FRR's nhrpd")]
     pub(crate) grpc_listen: Option<String>,
-    /// Serve gRPC without encryption and passwords where other hosts can reach it
+    /// Serve gRPC to everybody where other hosts can reach it: without TLS, or without asking for certificates
     #[arg(long = "grpc-insecure", help_heading = "Not in FRR's nhrpd")]
     pub(crate) grpc_insecure: bool,
+    /// Certificate to show to gRPC's clients, in PEM, with those between it and its authority
+    #[arg(long = "grpc-tls-cert", value_name = "FILE", help_heading = "Not in FRR's nhrpd")]
+    pub(crate) grpc_tls_cert: Option<PathBuf>,
+    /// Its private key
+    #[arg(long = "grpc-tls-key", value_name = "FILE", help_heading = "Not in FRR's nhrpd")]
+    pub(crate) grpc_tls_key: Option<PathBuf>,
+    /// Certificates of authorities: gRPC's clients must show one that one of these has signed
+    #[arg(long = "grpc-tls-ca", value_name = "FILE", help_heading = "Not in FRR's nhrpd")]
+    pub(crate) grpc_tls_ca: Option<PathBuf>,
     /// Directory of YANG modules that take the place of the built-in ones
     #[arg(long = "yang-dir", value_name = "DIR", help_heading = "Not in FRR's nhrpd")]
     pub(crate) yang_dir: Option<PathBuf>,
@@ -201,8 +210,21 @@ pub(crate) struct Grpc {
     pub(crate) port: u16,
     /// `--grpc-insecure`
     pub(crate) insecure: bool,
+    /// Those of TLS, if it is wanted.
+    pub(crate) tls: Option<GrpcTls>,
     /// `--yang-dir`
     pub(crate) yang_dir: Option<PathBuf>,
+}
+
+/// Files of TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GrpcTls {
+    /// `--grpc-tls-cert`
+    pub(crate) certificate: PathBuf,
+    /// `--grpc-tls-key`
+    pub(crate) key: PathBuf,
+    /// `--grpc-tls-ca`
+    pub(crate) authorities: Option<PathBuf>,
 }
 
 /// FRR's.
@@ -271,7 +293,14 @@ impl Options {
             _ => None,
         });
         let port = match modules.next_back() {
-            None if self.grpc_listen.is_none() => return Ok(None),
+            None if self.grpc_listen.is_none() => {
+                return match self.grpc_tls()? {
+                    Some(_) => {
+                        Err("--grpc-tls-cert: gRPC is not served; add -M grpc or --grpc-listen".to_owned())
+                    }
+                    None => Ok(None),
+                };
+            }
             None | Some(None) => GRPC_PORT,
             // FRR's range.
             Some(Some(text)) => match text.parse() {
@@ -283,8 +312,26 @@ impl Options {
             listen: self.grpc_listen.clone(),
             port,
             insecure: self.grpc_insecure,
+            tls: self.grpc_tls()?,
             yang_dir: self.yang_dir.clone(),
         }))
+    }
+
+    fn grpc_tls(&self) -> Result<Option<GrpcTls>, String> {
+        match (&self.grpc_tls_cert, &self.grpc_tls_key) {
+            (Some(certificate), Some(key)) => Ok(Some(GrpcTls {
+                certificate: certificate.clone(),
+                key: key.clone(),
+                authorities: self.grpc_tls_ca.clone(),
+            })),
+            (Some(_), None) => Err("--grpc-tls-cert: add --grpc-tls-key FILE, its private key".to_owned()),
+            (None, Some(_)) => Err("--grpc-tls-key: add --grpc-tls-cert FILE, its certificate".to_owned()),
+            (None, None) if self.grpc_tls_ca.is_some() => Err(
+                "--grpc-tls-ca: add --grpc-tls-cert FILE and --grpc-tls-key FILE, which TLS needs as well"
+                    .to_owned(),
+            ),
+            (None, None) => Ok(None),
+        }
     }
 
     /// Where metrics are to be served, if anywhere.

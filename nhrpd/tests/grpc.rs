@@ -9,8 +9,10 @@
 use std::path::Path;
 use std::process::Command;
 
-/// Runs a program of the folder `grpc` with the daemon and a description.
-fn run(program: &str, description: &str) {
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair};
+
+/// Runs a program of the folder `grpc` with the daemon, a description and whatever else it needs.
+fn run(program: &str, description: &str, more: &[&Path]) {
     let python = std::env::var_os("NHRPD_GRPC_PYTHON").unwrap_or_else(|| "python3".into());
     let has_grpc = Command::new(&python).args(["-c", "import grpc, grpc_tools"]).output();
     if !has_grpc.is_ok_and(|output| output.status.success()) || !nix::unistd::Uid::effective().is_root() {
@@ -24,6 +26,7 @@ fn run(program: &str, description: &str) {
         .arg(here.join("tests/grpc").join(program))
         .arg(env!("CARGO_BIN_EXE_nhrpd"))
         .arg(here.join("../yang/northbound/proto").join(description))
+        .args(more)
         // One of them is a module of the others.
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .status()
@@ -33,12 +36,42 @@ fn run(program: &str, description: &str) {
 
 #[test]
 fn a_python_client_configures_a_spoke() {
-    run("client.py", "frr-northbound.proto");
+    run("client.py", "frr-northbound.proto", &[]);
 }
 
 #[test]
 fn a_python_client_types_commands() {
-    run("commands.py", "nhrpd-v1.proto");
+    run("commands.py", "nhrpd-v1.proto", &[]);
+}
+
+/// An authority of the moment.
+fn authority() -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+/// Writes NAME.crt and NAME.key.
+fn issue(folder: &Path, name: &str, authority: &CertifiedIssuer<'_, KeyPair>) {
+    let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.signed_by(&key, authority).unwrap();
+    std::fs::write(folder.join(format!("{name}.crt")), certificate.pem()).unwrap();
+    std::fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+}
+
+#[test]
+fn clients_show_certificates() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, theirs) = (authority(), authority());
+    std::fs::write(folder.path().join("ca.crt"), ours.pem()).unwrap();
+    for name in ["hub1", "operator"] {
+        issue(folder.path(), name, &ours);
+    }
+    issue(folder.path(), "stranger", &theirs);
+    run("tls.py", "frr-northbound.proto", &[folder.path()]);
 }
 
 #[test]

@@ -174,7 +174,9 @@ def check(stub, pb, vty):
     assert [(pair.path, pair.value) for pair in cleared.output] == [("/frr-nhrpd:clear-nhrp-cache/cleared", "0")]
 
     listed = list(stub.ListTransactions(pb.ListTransactionsRequest()))
-    assert [(t.id, t.client, t.comment) for t in listed] == [(1, "gRPC", "a spoke"), (2, "gRPC", "")], listed
+    # Who it was, the kernel has told the daemon.
+    me = f"gRPC (uid {os.getuid()}, pid {os.getpid()})"
+    assert [(t.id, t.client, t.comment) for t in listed] == [(1, me, "a spoke"), (2, me, "")], listed
     first = stub.GetTransaction(pb.GetTransactionRequest(transaction_id=1, encoding=pb.JSON)).config.data
     stub.LoadToCandidate(pb.LoadToCandidateRequest(
         candidate_id=second, type=pb.LoadToCandidateRequest.REPLACE,
@@ -182,6 +184,21 @@ def check(stub, pb, vty):
     ))
     stub.Commit(pb.CommitRequest(candidate_id=second, phase=pb.CommitRequest.ALL, comment="back"))
     assert "\n".join(LINES) in vty.ask("show running-config")[0]
+
+
+def check_strangers(folder, path):
+    """Who is neither root nor in the group is sent away, also where the mode of the socket lets everybody in."""
+    os.chmod(folder, 0o755)
+    os.chmod(path, 0o777)
+    program = (
+        "import socket, sys\n"
+        "connection = socket.socket(socket.AF_UNIX)\n"
+        "connection.settimeout(5)\n"
+        "connection.connect(sys.argv[1])\n"
+        "sys.exit(len(connection.recv(1)))\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program, path], user=65534, group=65534, extra_groups=[], check=True)
 
 
 def make_stubs(proto, folder):
@@ -221,6 +238,7 @@ def main():
             options = [("grpc.default_authority", "localhost")]
             with grpc.insecure_channel("unix:" + grpc_socket, options=options) as channel:
                 check(rpc.NorthboundStub(channel), pb, Vty(vty_socket))
+                check_strangers(folder, grpc_socket)
                 # It ends while calls are under way.
                 stub = rpc.NorthboundStub(channel)
                 request = pb.GetRequest(type=pb.GetRequest.ALL, path=["/"] * 20)

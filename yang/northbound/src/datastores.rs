@@ -246,12 +246,26 @@ impl<'s, D: Device> Datastores<'s, D> {
         Ok(())
     }
 
+    /// [`commit_by`](Self::commit_by) nobody in particular.
+    ///
+    /// # Errors
+    /// Its.
+    pub fn commit(&mut self, id: u32, phase: Phase, comment: &str) -> Result<Option<u32>, Fault> {
+        self.commit_by("", id, phase, comment)
+    }
+
     /// A phase of a commit; the number of the transaction after [`Phase::Apply`] and [`Phase::All`].
     ///
     /// # Errors
     /// `NotFound`; `FailedPrecondition` for a phase that is not the next one; `InvalidArgument` for what is not valid;
     /// `Aborted` where nothing would change; `Unavailable` while another candidate is between its phases.
-    pub fn commit(&mut self, id: u32, phase: Phase, comment: &str) -> Result<Option<u32>, Fault> {
+    pub fn commit_by(
+        &mut self,
+        client: &str,
+        id: u32,
+        phase: Phase,
+        comment: &str,
+    ) -> Result<Option<u32>, Fault> {
         let now = self.device.now();
         self.candidates.get(id, now).ok_or_else(Fault::no_candidate)?;
         match phase {
@@ -266,7 +280,7 @@ impl<'s, D: Device> Datastores<'s, D> {
             Phase::All => {
                 self.not_open(id)?;
                 let config = self.prepared(id)?;
-                self.apply(config, comment.to_owned()).map(Some)
+                self.apply(config, client, comment.to_owned()).map(Some)
             }
             Phase::Abort | Phase::Apply => {
                 let open = self
@@ -274,7 +288,7 @@ impl<'s, D: Device> Datastores<'s, D> {
                     .take_if(|open| open.candidate == id)
                     .ok_or_else(|| Fault::new(Code::FailedPrecondition, "no transaction in progress"))?;
                 let done = match phase {
-                    Phase::Apply => self.apply(open.config, open.comment).map(Some),
+                    Phase::Apply => self.apply(open.config, client, open.comment).map(Some),
                     _ => Ok(None),
                 };
                 self.close()?;
@@ -307,10 +321,10 @@ impl<'s, D: Device> Datastores<'s, D> {
         Ok(config)
     }
 
-    fn apply(&mut self, config: Config, comment: String) -> Result<u32, Fault> {
+    fn apply(&mut self, config: Config, client: &str, comment: String) -> Result<u32, Fault> {
         self.device.apply(&config)?;
         let now = self.device.now();
-        Ok(self.history.add(now, comment, config))
+        Ok(self.history.add(now, client.to_owned(), comment, config))
     }
 
     fn is_open(&self, id: u32) -> bool {

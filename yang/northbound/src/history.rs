@@ -14,6 +14,8 @@ pub struct Transaction {
     pub id: u32,
     /// Seconds since 1970.
     pub at: i64,
+    /// Who committed, as far as that is known.
+    pub client: String,
     /// The client's words.
     pub comment: String,
     /// What it left.
@@ -37,13 +39,13 @@ pub(crate) struct History {
 }
 
 impl History {
-    pub(crate) fn add(&mut self, at: i64, comment: String, config: Config) -> u32 {
+    pub(crate) fn add(&mut self, at: i64, client: String, comment: String, config: Config) -> u32 {
         // 0 is no transaction.
         self.last = self.last.checked_add(1).unwrap_or(1);
         if self.kept.len() == KEPT {
             self.kept.pop_front();
         }
-        self.kept.push_back(Transaction { id: self.last, at, comment, config });
+        self.kept.push_back(Transaction { id: self.last, at, client, comment, config });
         self.last
     }
 
@@ -62,8 +64,13 @@ mod tests {
 
     #[test]
     fn dates_are_written_as_in_frr() {
-        let transaction =
-            Transaction { id: 1, at: 951_782_400, comment: String::new(), config: Config::default() };
+        let transaction = Transaction {
+            id: 1,
+            at: 951_782_400,
+            client: String::new(),
+            comment: String::new(),
+            config: Config::default(),
+        };
         assert_eq!(transaction.date(), "2000-02-29 00:00:00");
     }
 
@@ -71,7 +78,10 @@ mod tests {
     fn only_the_last_twenty_are_kept() {
         let mut history = History::default();
         for n in 0..25 {
-            assert_eq!(history.add(n, n.to_string(), Config::default()), u32::try_from(n).unwrap() + 1);
+            assert_eq!(
+                history.add(n, String::new(), n.to_string(), Config::default()),
+                u32::try_from(n).unwrap() + 1
+            );
         }
         let ids: Vec<u32> = history.all().iter().map(|t| t.id).collect();
         assert_eq!(ids, (6..=25).collect::<Vec<u32>>());

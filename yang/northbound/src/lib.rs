@@ -7,8 +7,12 @@
 //!
 //! Beside it `nhrpd.v1`, which needs no datastores: its calls go to the daemon's loop, an `EventLoop`.
 
+#[cfg(feature = "grpc")]
+mod accept;
 #[cfg(feature = "datastores")]
 mod candidate;
+#[cfg(feature = "grpc")]
+mod credentials;
 #[cfg(feature = "datastores")]
 mod datastores;
 #[cfg(feature = "datastores")]
@@ -24,8 +28,14 @@ mod server;
 #[cfg(feature = "grpc")]
 mod service;
 #[cfg(feature = "grpc")]
+mod subject;
+#[cfg(feature = "grpc")]
+mod tls;
+#[cfg(feature = "grpc")]
 mod v1;
 
+#[cfg(feature = "grpc")]
+pub use credentials::Caller;
 #[cfg(feature = "datastores")]
 pub use datastores::{Datastores, Limits, Phase, What};
 #[cfg(feature = "datastores")]
@@ -38,6 +48,8 @@ pub use history::Transaction;
 pub use job::{AnyDevice, Job, Stores};
 #[cfg(feature = "grpc")]
 pub use server::{DEFAULT_PORT, Listener, Server, serve};
+#[cfg(feature = "grpc")]
+pub use tls::{Tls, TlsProblem};
 #[cfg(feature = "grpc")]
 pub use v1::{EventLoop, Filter, Followers, Handing, Operation, Row, Subscribe};
 

@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use nhrp_yang::Schema;
 use tokio::sync::{mpsc, oneshot};
-use tokio_stream::wrappers::UnixListenerStream;
 use tonic::service::Routes;
-use tonic::transport::server::TcpIncoming;
 
+use crate::accept::{Bound, connections};
 use crate::job::{AnyDevice, Job};
 use crate::proto::northbound_server::NorthboundServer;
 use crate::service::Service;
+use crate::tls::Tls;
 use crate::v1::{EventLoop, Own};
 use crate::{Datastores, Limits};
 
@@ -91,12 +91,12 @@ impl Listener {
     }
 
     /// Binds it. A unix socket is for its owner and `group`, like the vty's.
-    fn bind(&self, group: Option<u32>) -> io::Result<Bound> {
+    fn bind(&self, group: Option<u32>, tls: Option<Tls>) -> io::Result<Bound> {
         match self {
             Self::Tcp(address) => {
                 let listener = std::net::TcpListener::bind(address)?;
                 listener.set_nonblocking(true)?;
-                Ok(Bound::Tcp(listener))
+                Ok(Bound::Tcp(listener, tls))
             }
             Self::Unix(path) => {
                 remove_socket(path)?;
@@ -106,7 +106,7 @@ impl Listener {
                     chown(path, None, group)?;
                 }
                 listener.set_nonblocking(true)?;
-                Ok(Bound::Unix(listener))
+                Ok(Bound::Unix(listener, group))
             }
         }
     }
@@ -123,11 +123,6 @@ fn remove_socket(path: &Path) -> io::Result<()> {
     }
 }
 
-enum Bound {
-    Tcp(std::net::TcpListener),
-    Unix(std::os::unix::net::UnixListener),
-}
-
 /// The running service; it ends with this value.
 #[derive(Debug)]
 pub struct Server {
@@ -135,19 +130,20 @@ pub struct Server {
     ended: std_mpsc::Receiver<()>,
 }
 
-/// Starts the service. The schema lives as long as the process.
+/// Starts the service, on a unix socket always without TLS. The schema lives as long as the process.
 ///
 /// # Errors
 /// The address cannot be listened on, or there are no more threads.
 pub fn serve(
     listener: &Listener,
     group: Option<u32>,
+    tls: Option<Tls>,
     schema: &'static Schema,
     device: AnyDevice,
     daemon: Arc<dyn EventLoop>,
     version: String,
 ) -> io::Result<Server> {
-    let bound = listener.bind(group)?;
+    let bound = listener.bind(group, tls)?;
     let (jobs, mut waiting) = mpsc::channel::<Job>(QUEUE);
     let (stop, stopped) = oneshot::channel();
     let (ending, ended) = std_mpsc::channel();
@@ -185,16 +181,7 @@ async fn transport(
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .add_routes(own.beside(Routes::new(northbound)));
     let serving = async {
-        match bound {
-            Bound::Tcp(listener) => {
-                let listener = tokio::net::TcpListener::from_std(listener)?;
-                router.serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true))).await?;
-            }
-            Bound::Unix(listener) => {
-                let listener = tokio::net::UnixListener::from_std(listener)?;
-                router.serve_with_incoming(UnixListenerStream::new(listener)).await?;
-            }
-        }
+        router.serve_with_incoming(connections(bound)?).await?;
         Ok::<(), Box<dyn std::error::Error>>(())
     };
     tokio::select! {
@@ -239,11 +226,11 @@ mod tests {
     fn only_a_socket_is_removed() {
         let path = std::env::temp_dir().join(format!("northbound-{}", std::process::id()));
         std::fs::write(&path, "not mine").unwrap();
-        let refused = Listener::Unix(path.clone()).bind(None).err().map(|error| error.kind());
+        let refused = Listener::Unix(path.clone()).bind(None, None).err().map(|error| error.kind());
         assert_eq!(refused, Some(io::ErrorKind::AlreadyExists));
         std::fs::remove_file(&path).unwrap();
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        Listener::Unix(path.clone()).bind(None).map(drop).unwrap();
+        Listener::Unix(path.clone()).bind(None, None).map(drop).unwrap();
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         std::fs::remove_file(&path).unwrap();
         assert_eq!(mode & 0o777, 0o770);

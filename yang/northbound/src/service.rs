@@ -6,6 +6,7 @@ use tonic::{Request, Response, Status};
 
 use nhrp_yang::{Format, WithDefaults};
 
+use crate::credentials::Caller;
 use crate::fault::{Code, Fault};
 use crate::job::{Job, Stores};
 use crate::proto::northbound_server::Northbound;
@@ -67,6 +68,14 @@ fn with_defaults(wanted: bool) -> WithDefaults {
 
 fn pairs(values: Vec<PathValue>) -> Vec<(String, String)> {
     values.into_iter().map(|pair| (pair.path, pair.value)).collect()
+}
+
+/// Who calls: FRR's word for all of them, and who it is.
+fn caller<T>(request: &Request<T>) -> String {
+    match request.extensions().get::<Caller>() {
+        Some(caller) => format!("gRPC ({caller})"),
+        None => "gRPC".to_owned(),
+    }
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -187,6 +196,7 @@ impl Northbound for Service {
 
     async fn commit(&self, request: Request<proto::CommitRequest>) -> Answer<proto::CommitResponse> {
         use proto::commit_request::Phase as Wire;
+        let client = caller(&request);
         let request = request.into_inner();
         let phase = match Wire::try_from(request.phase) {
             Ok(Wire::Validate) => Phase::Validate,
@@ -196,8 +206,15 @@ impl Northbound for Service {
             Ok(Wire::All) => Phase::All,
             Err(_) => return Err(Status::invalid_argument(format!("unknown phase {}", request.phase))),
         };
-        let transaction =
-            self.ask(move |stores| stores.commit(request.candidate_id, phase, &request.comment)).await?;
+        // Told by who carries it out: the client may hang up meanwhile.
+        let work = move |stores: &mut Stores| {
+            let done = stores.commit_by(&client, request.candidate_id, phase, &request.comment)?;
+            if let Some(id) = done {
+                tracing::info!(target: "nhrp::common", "transaction {id} has been committed by {client}");
+            }
+            Ok(done)
+        };
+        let transaction = self.ask(work).await?;
         Ok(Response::new(proto::CommitResponse {
             transaction_id: transaction.unwrap_or_default(),
             error_message: String::new(),
@@ -214,7 +231,7 @@ impl Northbound for Service {
             let date = transaction.date();
             let answer = proto::ListTransactionsResponse {
                 id: transaction.id,
-                client: "gRPC".to_owned(),
+                client: transaction.client,
                 date,
                 comment: transaction.comment,
             };
