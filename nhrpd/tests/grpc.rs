@@ -62,8 +62,8 @@ fn issue(folder: &Path, name: &str, authority: &CertifiedIssuer<'_, KeyPair>) {
     std::fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).unwrap();
 }
 
-#[test]
-fn clients_show_certificates() {
+/// A folder of certificates: see tls.py.
+fn certificates() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let (ours, theirs) = (authority(), authority());
     std::fs::write(folder.path().join("ca.crt"), ours.pem()).unwrap();
@@ -71,10 +71,27 @@ fn clients_show_certificates() {
         issue(folder.path(), name, &ours);
     }
     issue(folder.path(), "stranger", &theirs);
+    folder
+}
+
+#[test]
+fn nhrpctl_compares_and_commits() {
+    let program = Path::new(env!("CARGO_BIN_EXE_nhrpd")).with_file_name("nhrpctl");
+    let without = Command::new(&program).args(["--grpc", "unix:/nowhere", "get"]).output();
+    if without.is_ok_and(|out| String::from_utf8_lossy(&out.stderr).contains("cannot reach")) {
+        run("nhrpctl.py", "nhrpd-v1.proto", &[&program, certificates().path()]);
+    } else {
+        eprintln!("SKIPPED: needs nhrpctl with gRPC; add -p vtysh-plugin --features vtysh-plugin/grpc");
+    }
+}
+
+#[test]
+fn clients_show_certificates() {
+    let folder = certificates();
     run("tls.py", "frr-northbound.proto", &[folder.path()]);
 }
 
 #[test]
 fn python_clients_follow_what_changes() {
-    run("follow.py", "nhrpd-v1.proto");
+    run("follow.py", "nhrpd-v1.proto", &[]);
 }

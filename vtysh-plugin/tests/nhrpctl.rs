@@ -116,6 +116,8 @@ fn words_for_the_completion_of_a_shell() {
     assert_eq!(complete(&["show", "ip", "nhrp", "nhs", ""]), "detail json");
     assert_eq!(complete(&["clear", "ipv6", "nhrp", "shortcut", "2001", ":", "db8", "::", "/64"]), "");
     assert_eq!(complete(&["--ver"]), "--version");
+    assert_eq!(complete(&["comm"]), "commit");
+    assert_eq!(complete(&["--grpc", "unix:/x", "commit", "--re"]), "--replace");
 }
 
 #[test]
@@ -179,4 +181,27 @@ fn what_is_wrong_is_said_with_the_remedy() {
     std::thread::spawn(move || drop(socket.accept()));
     let (code, _, problem) = told(&command(directory.path()).arg("show").output().unwrap());
     assert!(code == Some(1) && problem.contains("the connection is lost"), "{problem}");
+}
+
+#[test]
+fn data_needs_no_vty() {
+    let run = |words: &[&str]| {
+        told(
+            &command(Path::new("/nowhere"))
+                .args(["--grpc", "unix:/nowhere/grpc"])
+                .args(words)
+                .output()
+                .unwrap(),
+        )
+    };
+    for (words, code) in [(&["get"][..], 1), (&["commit", "/dev/null"], 1), (&["diff", "/dev/null"], 2)] {
+        let (ended, out, problem) = run(words);
+        assert_eq!((ended, out.as_str()), (Some(code), ""), "{words:?}");
+        let expected =
+            if cfg!(feature = "grpc") { "cannot reach unix:/nowhere/grpc" } else { "built without gRPC" };
+        assert!(problem.contains(expected) && problem.lines().count() == 1, "{problem}");
+    }
+    // Two that belong together, and words for the daemon that only begin like these.
+    assert_eq!(run(&["get", "--key", "x"]).0, Some(2));
+    assert!(run(&["show", "get"]).2.contains("nhrpd.vty"));
 }

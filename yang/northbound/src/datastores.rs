@@ -297,6 +297,16 @@ impl<'s, D: Device> Datastores<'s, D> {
         }
     }
 
+    /// What runs and what a candidate would make of it.
+    ///
+    /// # Errors
+    /// `NotFound`; `InvalidArgument` for what is not valid.
+    pub fn pair(&mut self, id: u32) -> Result<(Config, Config), Fault> {
+        let candidate = self.valid(id)?;
+        // What runs, in the form in which it comes back from data.
+        Ok((config_of(&self.running()?)?, candidate))
+    }
+
     /// The candidate as a configuration, if it is one.
     fn valid(&mut self, id: u32) -> Result<Config, Fault> {
         let now = self.device.now();
@@ -309,9 +319,8 @@ impl<'s, D: Device> Datastores<'s, D> {
 
     /// The candidate, if it can be committed now.
     fn prepared(&mut self, id: u32) -> Result<Config, Fault> {
-        let config = self.valid(id)?;
-        // What runs, in the form in which it comes back from data.
-        if config_of(&self.running()?)? == config {
+        let (running, config) = self.pair(id)?;
+        if running == config {
             let text = "No changes to apply were found during preparation phase";
             return Err(Fault::new(Code::Aborted, text));
         }

@@ -12,6 +12,8 @@ mod accept;
 #[cfg(feature = "datastores")]
 mod candidate;
 #[cfg(feature = "grpc")]
+mod compare;
+#[cfg(feature = "grpc")]
 mod credentials;
 #[cfg(feature = "datastores")]
 mod datastores;

@@ -19,6 +19,7 @@ use tonic::service::Routes;
 use crate::accept::{Bound, connections};
 use crate::job::{AnyDevice, Job};
 use crate::proto::northbound_server::NorthboundServer;
+use crate::proto_v1::candidates_server::CandidatesServer;
 use crate::service::Service;
 use crate::tls::Tls;
 use crate::v1::{EventLoop, Own};
@@ -174,12 +175,13 @@ async fn transport(
     own: Own,
     stopped: oneshot::Receiver<()>,
 ) -> Result<(), Box<dyn std::error::Error>> {
+    let candidates = CandidatesServer::new(service.clone());
     let northbound = NorthboundServer::new(service).max_decoding_message_size(MAX_MESSAGE);
     let router = tonic::transport::Server::builder()
         .max_concurrent_streams(STREAMS)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
-        .add_routes(own.beside(Routes::new(northbound)));
+        .add_routes(own.beside(Routes::new(northbound).add_service(candidates)));
     let serving = async {
         router.serve_with_incoming(connections(bound)?).await?;
         Ok::<(), Box<dyn std::error::Error>>(())

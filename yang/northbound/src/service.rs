@@ -41,7 +41,7 @@ impl Service {
     }
 
     /// Has something done, after what others want done.
-    async fn ask<T: Send + 'static>(
+    pub(crate) async fn ask<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Stores) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Status> {

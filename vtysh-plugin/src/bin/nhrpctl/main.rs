@@ -1,10 +1,14 @@
-//! nhrpctl: asks nhrpd over its vty socket what vtysh does not pass on, in one shot or at a prompt.
+//! nhrpctl: asks nhrpd over its vty socket what vtysh does not pass on, in one shot or at a prompt; and by gRPC what is
+//! configured and known as data.
 //!
 //! Owns options, the local terminal and exit codes. Knows no command: lines are matched, completed and explained by the
 //! daemon, so that client and daemon never differ about them.
 
 mod client;
 mod completion;
+mod data;
+#[cfg_attr(not(feature = "grpc"), path = "northbound_absent.rs")]
+mod northbound;
 mod terminal;
 
 use std::io::{BufRead, IsTerminal, Write};
@@ -13,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Parser};
 use client::Client;
+use data::{Data, Place};
 
 /// FRR's directory of sockets.
 const RUN: &str = "/var/run/frr";
@@ -20,7 +25,13 @@ const RUN: &str = "/var/run/frr";
 /// Shows and changes nhrpd. Without a command: a prompt with history, Tab and `?`, or, if the input is no terminal,
 /// the commands read from it.
 #[derive(Debug, Parser)]
-#[command(name = "nhrpctl", version, infer_long_args = true)]
+#[command(
+    name = "nhrpctl",
+    version,
+    infer_long_args = true,
+    // `help` is a word for the daemon.
+    disable_help_subcommand = true
+)]
 struct Options {
     /// Path space of the daemon, as given to vtysh
     #[arg(short = 'N', long, value_name = "NAME")]
@@ -37,22 +48,31 @@ struct Options {
     /// The words of one command, such as: show ip nhrp cache detail
     #[arg(value_name = "WORD", trailing_var_arg = true)]
     words: Vec<String>,
+    #[command(flatten)]
+    place: Place,
+    #[command(subcommand)]
+    data: Option<Data>,
 }
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    // As diff(1): 1 is a difference, 2 is trouble.
+    let trouble = if matches!(options.data, Some(Data::Diff(_))) { 2 } else { 1 };
     match run(&options) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(problem) => {
             eprintln!("nhrpctl: {problem}");
-            ExitCode::FAILURE
+            ExitCode::from(trouble)
         }
     }
 }
 
 /// Whether every command was accepted.
 fn run(options: &Options) -> Result<bool, String> {
+    if let Some(data) = &options.data {
+        return northbound::run(&options.place, data);
+    }
     if options.pathspace.as_deref().is_some_and(|name| name.is_empty() || name.contains(['/', '.'])) {
         return Err("a path space has no slash and no dot in its name".to_owned());
     }
