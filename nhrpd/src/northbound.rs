@@ -43,12 +43,15 @@ pub(crate) enum Request {
 
 /// The daemon, from the threads of the services.
 #[derive(Clone)]
-struct Remote(mpsc::Sender<Request>);
+struct Remote {
+    requests: mpsc::Sender<Request>,
+    tells_of_itself: bool,
+}
 
 impl Remote {
     fn ask<T>(&mut self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Gone> {
         let (answer, reply) = oneshot::channel();
-        self.0.blocking_send(request(answer)).map_err(|_| Gone)?;
+        self.requests.blocking_send(request(answer)).map_err(|_| Gone)?;
         reply.blocking_recv().map_err(|_| Gone)
     }
 }
@@ -83,11 +86,15 @@ impl Device for Remote {
 
 impl EventLoop for Remote {
     fn command(&self, request: VtyRequest) -> Handing<'_> {
-        Box::pin(async move { self.0.send(Request::Command(request)).await.map_err(|_| Gone) })
+        Box::pin(async move { self.requests.send(Request::Command(request)).await.map_err(|_| Gone) })
     }
 
     fn subscribe(&self, request: Subscribe) -> Handing<'_> {
-        Box::pin(async move { self.0.send(Request::Subscribe(request)).await.map_err(|_| Gone) })
+        Box::pin(async move { self.requests.send(Request::Subscribe(request)).await.map_err(|_| Gone) })
+    }
+
+    fn tells_of_itself(&self) -> bool {
+        self.tells_of_itself
     }
 }
 
@@ -112,7 +119,7 @@ pub(crate) fn start(
     let schema: &'static Schema = Box::leak(Box::new(load(grpc.yang_dir.as_deref())?));
     // One at a time, whoever asks: a turn of the loop is for one of them.
     let (requests, receiver) = mpsc::channel(1);
-    let remote = Remote(requests);
+    let remote = Remote { requests, tells_of_itself: grpc.reflection };
     let (device, daemon) = (Box::new(remote.clone()), Arc::new(remote));
     let server = northbound::serve(&listener, group, tls, schema, device, daemon, version.to_owned())
         .map_err(|e| format!("cannot listen on {listener} for gRPC: {e}"))?;

@@ -118,6 +118,9 @@ pub(crate) struct Options {
     /// Certificates of authorities: gRPC's clients must show one that one of these has signed
     #[arg(long = "grpc-tls-ca", value_name = "FILE", help_heading = "Not in FRR's nhrpd")]
     pub(crate) grpc_tls_ca: Option<PathBuf>,
+    /// Also serve gRPC's reflection and health services: what is served, and that it is
+    #[arg(long = "grpc-reflection", help_heading = "Not in FRR's nhrpd")]
+    pub(crate) grpc_reflection: bool,
     /// Directory of YANG modules that take the place of the built-in ones
     #[arg(long = "yang-dir", value_name = "DIR", help_heading = "Not in FRR's nhrpd")]
     pub(crate) yang_dir: Option<PathBuf>,
@@ -212,6 +215,8 @@ pub(crate) struct Grpc {
     pub(crate) insecure: bool,
     /// Those of TLS, if it is wanted.
     pub(crate) tls: Option<GrpcTls>,
+    /// `--grpc-reflection`
+    pub(crate) reflection: bool,
     /// `--yang-dir`
     pub(crate) yang_dir: Option<PathBuf>,
 }
@@ -313,6 +318,7 @@ impl Options {
             port,
             insecure: self.grpc_insecure,
             tls: self.grpc_tls()?,
+            reflection: self.grpc_reflection,
             yang_dir: self.yang_dir.clone(),
         }))
     }

@@ -136,6 +136,28 @@ def check_many(show, pb):
     assert outcomes.count("{") >= 64, outcomes
 
 
+def check_standard(channel):
+    """Reflection and health. Their messages are written by hand: not every grpcio comes with stubs."""
+    def octets(value):
+        return value
+
+    def health(service):
+        check = channel.unary_unary("/grpc.health.v1.Health/Check", octets, octets)
+        return check(bytes([0x0A, len(service)]) + service)
+
+    # SERVING is 1.
+    assert health(b"") == b"\x08\x01" and health(b"nhrpd.v1.Events") == b"\x08\x01"
+    assert refused("unary", lambda: health(b"bogus")).code() == grpc.StatusCode.NOT_FOUND
+    for version in ("v1", "v1alpha"):
+        name = f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
+        ask = channel.stream_stream(name, octets, octets)
+        # list_services, and file_containing_symbol.
+        services, description = ask(iter([b"\x3a\x00", b"\x22\x0d" + b"nhrpd.v1.Show"]))
+        for service in (b"frr.Northbound", b"nhrpd.v1.Show", b"nhrpd.v1.Exec", b"nhrpd.v1.Events"):
+            assert service in services, services
+        assert b"ShowRequest" in description, description
+
+
 def main():
     nhrpd, proto = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
@@ -147,7 +169,7 @@ def main():
         import nhrpd_v1_pb2_grpc as rpc
 
         grpc_socket = os.path.join(folder, "grpc")
-        daemon = start(nhrpd, folder, "--grpc-listen", "unix:" + grpc_socket)
+        daemon = start(nhrpd, folder, "--grpc-listen", "unix:" + grpc_socket, "--grpc-reflection")
         try:
             options = [("grpc.default_authority", "localhost")]
             with grpc.insecure_channel("unix:" + grpc_socket, options=options) as channel:
@@ -159,6 +181,7 @@ def main():
                            pb, vty)
                 check_complete(stub, pb)
                 check_many(show, pb)
+                check_standard(channel)
                 # It ends while calls are under way.
                 calls = [stub.Run(pb.ExecRequest(lines=["show running-config"] * 1000)) for _ in range(20)]
                 daemon.terminate()

@@ -243,6 +243,9 @@ def main():
                     grpc.insecure_channel(where, options=NARROW) as other:
                 stubs = rpc.EventsStub(channel), rpc.ExecStub(channel)
                 run(stubs[1], pb, *SPOKE)
+                # Not without --grpc-reflection.
+                health = channel.unary_unary("/grpc.health.v1.Health/Check")
+                assert refused("unary", lambda: health(b"")).code() == grpc.StatusCode.UNIMPLEMENTED
                 example = check_example(where, proto, stubs[1], pb)
                 check_table(stubs, pb)
                 check_slow(stubs, rpc.EventsStub(other), pb, vty)

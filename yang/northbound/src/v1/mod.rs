@@ -5,6 +5,7 @@ mod console;
 mod events;
 mod follow;
 mod parts;
+mod standard;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -38,6 +39,11 @@ pub trait EventLoop: Send + Sync {
     /// # Errors
     /// [`Gone`]
     fn subscribe(&self, request: Subscribe) -> Handing<'_>;
+
+    /// Whether clients are told what is served, and that it is (reflection and health).
+    fn tells_of_itself(&self) -> bool {
+        false
+    }
 }
 
 impl From<Gone> for Status {
@@ -51,18 +57,21 @@ impl From<Gone> for Status {
 pub(crate) struct Own {
     console: Console,
     follow: Follow,
+    tells_of_itself: bool,
 }
 
 impl Own {
     pub(crate) fn new(daemon: Arc<dyn EventLoop>) -> Self {
-        Self { console: Console::new(Arc::clone(&daemon)), follow: Follow(daemon) }
+        let tells_of_itself = daemon.tells_of_itself();
+        Self { console: Console::new(Arc::clone(&daemon)), follow: Follow(daemon), tells_of_itself }
     }
 
-    /// Served with what is served already.
+    /// Served with what is served already. Needs a tokio runtime.
     pub(crate) fn beside(self, others: Routes) -> Routes {
-        others
+        let all = others
             .add_service(ShowServer::new(self.console.clone()))
             .add_service(ExecServer::new(self.console))
-            .add_service(EventsServer::new(self.follow))
+            .add_service(EventsServer::new(self.follow));
+        if self.tells_of_itself { standard::beside(all) } else { all }
     }
 }
