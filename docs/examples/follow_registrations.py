@@ -85,8 +85,7 @@ class Registrations:
             entry = row.binding
             # A cache has more than what clients registered: own addresses, servers, peers of shortcuts.
             if (entry.type, entry.origin) != ("dynamic", "registered"):
-                gone = former.get(key)
-                self.known.pop(key, None)
+                gone = former.pop(key, None)
                 if gone:
                     yield "gone", {**gone, "reason": "its address has become another kind of entry"}
                 return

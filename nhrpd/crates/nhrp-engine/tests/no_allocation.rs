@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use allocation_counter::{AllocationInfo, measure};
 use nhrp_config::{Afi, InterfaceConfig};
-use nhrp_engine::{Engine, Input, Instant, Limits, Link, Output};
+use nhrp_engine::{Change, Engine, Input, Instant, Limits, Link, Origin, Output, What};
 use nhrp_wire::{Cie, Exchange, Extension, ExtensionBody, Message, Packet, flags};
 
 const TUNNEL: u32 = 10;
@@ -105,6 +105,50 @@ fn a_refresh_allocates_nothing() {
             "password {password:?}, behind NAT {behind_nat}"
         );
     }
+}
+
+/// Who follows hears of a client that comes and goes, not of its refreshes; and these still allocate nothing.
+#[test]
+fn a_refresh_is_no_change() {
+    let mut engine = hub(None);
+    engine.follow(true);
+    while engine.poll_change().is_some() {}
+    let changes = |engine: &mut Engine| -> Vec<(What, Option<IpAddr>)> {
+        let all = std::iter::from_fn(|| engine.poll_change());
+        all.filter_map(|change| match change {
+            Change::Binding(what, row) if row.origin == Origin::Registered => Some((what, row.nbma)),
+            _ => None,
+        })
+        .collect()
+    };
+    let (source, octets) = registration(2, None, true);
+    let second = Duration::from_secs(1);
+    exchange(&mut engine, Instant::ZERO, source, &octets);
+    assert_eq!(changes(&mut engine), [(What::Added, Some(source))]);
+    let mut now = Instant::ZERO;
+    // Warms the buffers.
+    for _ in 0..10 {
+        now = now + second;
+        exchange(&mut engine, now, source, &octets);
+    }
+    now = now + second;
+    let info = measure(|| {
+        exchange(&mut engine, now, source, &octets);
+        assert_eq!(engine.poll_change(), None);
+    });
+    assert_eq!((info.count_total, info.bytes_total), (0, 0));
+    let elsewhere = IpAddr::V4(Ipv4Addr::new(172, 16, 9, 9));
+    let mut at = engine.next_deadline().unwrap();
+    while engine.cache_view(Afi::Ip).any(|row| row.origin == Origin::Registered) {
+        engine.handle(at, Input::DeadlineReached);
+        at = engine.next_deadline().unwrap_or(at);
+    }
+    assert_eq!(changes(&mut engine), [(What::Removed("holding time is over".to_owned()), Some(source))]);
+    exchange(&mut engine, at, elsewhere, &octets);
+    assert_eq!(changes(&mut engine), [(What::Added, Some(elsewhere))]);
+    engine.follow(false);
+    exchange(&mut engine, at, source, &octets);
+    assert_eq!(engine.poll_change(), None);
 }
 
 /// The counter counts: a driver that keeps the answers makes the engine allocate one vector for each.
