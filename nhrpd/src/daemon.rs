@@ -488,7 +488,7 @@ impl Daemon {
 
     fn announce_routes(&mut self) {
         for route in self.engine.routes() {
-            self.zebra.send(self.zebra_side.route_request(&route));
+            self.zebra.send(self.zebra_side.route_request(&route, &self.engine));
         }
     }
 
@@ -504,7 +504,7 @@ impl Daemon {
     /// Sorts the engine's outputs to those who carry them out. Nothing here waits.
     fn collect(&mut self) {
         while let Some(output) = self.engine.poll_output() {
-            if let Some(request) = self.zebra_side.request(&output, self.own_neighbours) {
+            if let Some(request) = self.zebra_side.request(&output, &self.engine, self.own_neighbours) {
                 self.zebra.send(request);
                 continue;
             }

@@ -212,9 +212,9 @@ pub(crate) fn arp_requests(table: Option<&ReleaseTable>, ifindex: u32, afi: Afi)
 impl ZebraSide {
     /// What zebra is to do of what the engine wants done; `None` if it is another's business. Neighbours are zebra's only
     /// if the daemon does not write them itself.
-    pub(crate) fn request(&self, output: &Output, own_neighbours: bool) -> Option<Request> {
+    pub(crate) fn request(&self, output: &Output, engine: &Engine, own_neighbours: bool) -> Option<Request> {
         match output {
-            Output::RouteAdd(route) => Some(self.route_request(route)),
+            Output::RouteAdd(route) => Some(self.route_request(route, engine)),
             Output::RouteDelete { prefix } => Some(Request::RouteDelete(*prefix)),
             Output::NeighbourSet(neighbour) if !own_neighbours => {
                 // zebra's message has room for an IPv4 NBMA address only.
@@ -233,11 +233,11 @@ impl ZebraSide {
     pub(crate) fn everything(&self, table: Option<&ReleaseTable>, engine: &Engine) -> Vec<Request> {
         let gre = engine.gre_interfaces().map(|ifindex| Request::GreGet { ifindex });
         let arp = engine.running_interfaces().flat_map(|(ifindex, _, afi)| arp_requests(table, ifindex, afi));
-        gre.chain(arp).chain(engine.routes().map(|route| self.route_request(&route))).collect()
+        gre.chain(arp).chain(engine.routes().map(|route| self.route_request(&route, engine))).collect()
     }
 
     /// The engine's route as zebra wants it.
-    pub(crate) fn route_request(&self, route: &Route) -> Request {
+    pub(crate) fn route_request(&self, route: &Route, engine: &Engine) -> Request {
         // A peer's own host route leads to the interface itself; everything else is a shortcut.
         let shortcut = !matches!(route.nexthop, Nexthop::Interface { .. });
         let yielding = (shortcut && self.protocols && !route.overrides).then_some(YIELDING);
@@ -248,10 +248,14 @@ impl ZebraSide {
             }
             Nexthop::Reject => RouteNexthop::Blackhole,
         };
-        // Else zebra resolves the gateway by the route to the peer that was announced a moment before, and if that is not
-        // in the kernel yet, the route stays inactive. Of IPv4 gateways on an interface with a host prefix zebra finds
-        // out itself that they need no resolving.
-        let onlink = matches!(route.nexthop, Nexthop::Gateway { address: IpAddr::V6(_), .. });
+        // Else zebra resolves the gateway by the route to the peer that was announced a moment before: if that is not in
+        // the kernel yet, the route stays inactive, and up to 9.0 it does so for ever. Of IPv4 gateways on an interface with
+        // nothing but a host prefix zebra finds out itself that they need no resolving.
+        let onlink = match route.nexthop {
+            Nexthop::Gateway { address: IpAddr::V6(_), .. } => true,
+            Nexthop::Gateway { ifindex, .. } => engine.has_ipv4_network(ifindex),
+            Nexthop::Interface { .. } | Nexthop::Reject => false,
+        };
         Request::RouteAdd(nhrp_zapi::Route {
             mtu: route.mtu,
             onlink,

@@ -93,7 +93,7 @@ impl Side {
     fn handle(&mut self, input: Input) {
         self.engine.handle(Instant::ZERO, input);
         while let Some(output) = self.engine.poll_output() {
-            if let Some(request) = self.side.request(&output, self.own_neighbours) {
+            if let Some(request) = self.side.request(&output, &self.engine, self.own_neighbours) {
                 self.session.send(&request);
             } else if let Output::Enable { ifindex, afi, .. } = output {
                 for request in arp_requests(self.session.table(), ifindex, afi) {

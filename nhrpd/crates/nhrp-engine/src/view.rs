@@ -234,6 +234,15 @@ impl Engine {
             .is_some_and(Interface::running)
     }
 
+    /// Whether an interface has an IPv4 address with a network around it: anything but a host prefix.
+    #[must_use]
+    pub fn has_ipv4_network(&self, ifindex: u32) -> bool {
+        let interface = self.interface_by_index(ifindex).and_then(|id| self.interfaces.get(id.key()));
+        interface.is_some_and(|i| {
+            i.addresses.iter().any(|(net, _)| matches!(net, IpNet::V4(net) if net.prefix_len() < 32))
+        })
+    }
+
     /// Interfaces that exist, with their addresses: for the comparison with a zebra that starts anew.
     pub fn links(&self) -> impl Iterator<Item = (u32, impl Iterator<Item = IpNet> + '_)> + '_ {
         self.interfaces
