@@ -175,6 +175,8 @@ fn files(node: &Node) -> Result<()> {
         "/usr/share/man/man8/nhrpctl.8.gz",
         "/usr/share/bash-completion/completions/nhrpctl",
         "/usr/share/doc/nhrpd-rs/copyright",
+        "/usr/share/doc/nhrpd-rs/docs/metrics.md",
+        "/usr/share/doc/nhrpd-rs/docs/grafana-dashboard.json",
     ] {
         ensure!(names.lines().any(|there| there == name), "{name} is not in the package: {names}");
     }
