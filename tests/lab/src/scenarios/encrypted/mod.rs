@@ -94,7 +94,12 @@ impl Encrypted {
                 .and_then(|_| self.dmvpn.is_direct("s1", "s2"));
             match direct {
                 Ok(true) => Ok(()),
-                other => Err(format!("{other:?}")),
+                other => {
+                    let shown = self.dmvpn.frr("s1").and_then(|frr| {
+                        frr.vtysh(&["show ip nhrp shortcut", "show ip nhrp cache", "show ip route"])
+                    });
+                    Err(format!("{other:?}; {shown:?}"))
+                }
             }
         })?;
         self.wait_installed("s1", "s2")?;
