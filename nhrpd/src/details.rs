@@ -1,6 +1,7 @@
 //! What operators see beyond FRR's tables: the engine's standing of servers, bindings and shortcuts as rows for the
 //! renderer, and which entries are cleared. Takes no decision.
 
+use std::cell::LazyCell;
 use std::net::IpAddr;
 
 use nhrp_config::Afi;
@@ -75,14 +76,19 @@ impl Daemon {
     }
 
     pub(crate) fn cache_details(&self, afi: Afi) -> Vec<CacheDetail> {
-        self.cache_with_details(afi).into_iter().map(|(_, row)| row).collect()
+        self.with_details(self.engine.cache_view(afi)).into_iter().map(|(_, row)| row).collect()
     }
 
     /// Entries, and what is shown of each.
-    pub(crate) fn cache_with_details(&self, afi: Afi) -> Vec<(CacheView, CacheDetail)> {
-        let interfaces = self.engine.interface_standings();
-        let ipsec = self.ipsec.reasons();
+    pub(crate) fn with_details(
+        &self,
+        views: impl Iterator<Item = CacheView>,
+    ) -> Vec<(CacheView, CacheDetail)> {
+        // Only for what is not up, of which there may be nothing.
+        let interfaces = LazyCell::new(|| self.engine.interface_standings());
+        let ipsec = LazyCell::new(|| self.ipsec.reasons());
         let obstacle = |view: &CacheView| {
+            let afi = if view.protocol.is_ipv4() { Afi::Ip } else { Afi::Ipv6 };
             let standing = interfaces.iter().find(|i| i.name == view.interface && i.afi == afi);
             let stopped = standing.and_then(|i| i.obstacle.clone());
             stopped.or_else(|| self.awaited(&view.interface, view.nbma, &ipsec))
@@ -115,7 +121,7 @@ impl Daemon {
             let row = row(&view);
             (view, row)
         };
-        self.engine.cache_view(afi).map(with_row).collect()
+        views.map(with_row).collect()
     }
 
     fn nhs_state(&self, standing: &ServerStanding, ipsec: &Reasons) -> NhsState {

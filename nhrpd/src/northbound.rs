@@ -21,6 +21,7 @@ use vtysh_plugin::{Handler, VtyRequest};
 use crate::daemon::Daemon;
 use crate::options::Grpc;
 
+use facts::Gathering;
 pub(crate) use follow::Followers;
 
 /// What calls want of the event loop. Dropping one says that the daemon ends.
@@ -31,8 +32,8 @@ pub(crate) enum Request {
     Hold(bool, oneshot::Sender<()>),
     /// Another one in its place.
     Apply(Box<Config>, oneshot::Sender<Result<(), String>>),
-    /// What is known.
-    State(oneshot::Sender<State>),
+    /// A turn's share of what is known.
+    State(Box<Gathering>, oneshot::Sender<Box<Gathering>>),
     /// An action.
     Execute(Operation, oneshot::Sender<Option<u32>>),
     /// A line of the command line.
@@ -71,7 +72,11 @@ impl Device for Remote {
     }
 
     fn state(&mut self) -> Result<State, Gone> {
-        self.ask(Request::State)
+        let mut gathering = Box::<Gathering>::default();
+        while !gathering.is_complete() {
+            gathering = self.ask(|answer| Request::State(gathering, answer))?;
+        }
+        Ok(gathering.into_state())
     }
 
     fn execute(&mut self, operation: Operation) -> Result<Option<u32>, Gone> {
@@ -149,7 +154,10 @@ impl Daemon {
                 self.configuration_changed();
                 drop(answer.send(applied));
             }
-            Request::State(answer) => drop(answer.send(self.facts())),
+            Request::State(mut gathering, answer) => {
+                self.gather(&mut gathering);
+                drop(answer.send(gathering));
+            }
             Request::Execute(operation, answer) => drop(answer.send(self.carry_out_operation(operation))),
             Request::Command(VtyRequest { command, reply }) => drop(reply.send(self.execute(command))),
             Request::Subscribe(request) => self.subscribe(request),

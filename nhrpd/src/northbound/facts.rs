@@ -1,8 +1,10 @@
 //! What the daemon knows, as rows of the model: the same facts that `show … detail` prints.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::ops::Range;
 
+use ipnet::IpNet;
 use nhrp_config::Afi;
 use nhrp_engine::{CacheType, CacheView};
 use nhrp_yang::state::{
@@ -115,24 +117,93 @@ fn shortcut(row: ShortcutDetail) -> Shortcut {
     }
 }
 
-/// Interfaces as they are found.
-#[derive(Default)]
-struct Interfaces(BTreeMap<String, InterfaceState>);
+/// Cache entries that one turn of the loop looks at.
+const SLICE: usize = 256;
 
-impl Interfaces {
+/// What is known, as far as it has been gathered: a large cache takes several turns of the event loop, between which
+/// others have theirs. Rows that changes overtake are told as they were, or as they are; none is told twice.
+#[derive(Debug, Default)]
+pub(crate) struct Gathering {
+    /// Where the next turn goes on in the cache; none before the first.
+    next: Option<usize>,
+    complete: bool,
+    interfaces: BTreeMap<String, InterfaceState>,
+    cache: BTreeMap<(String, IpAddr), CacheEntry>,
+    servers: BTreeSet<(String, IpAddr)>,
+    shortcuts: Vec<(String, IpAddr, IpNet)>,
+    associations: BTreeMap<(Option<IpAddr>, IpAddr), (u32, String)>,
+    global: GlobalState,
+}
+
+impl Gathering {
     fn named(&mut self, name: &str) -> &mut InterfaceState {
         let fresh = || InterfaceState { name: name.to_owned(), ..InterfaceState::default() };
-        self.0.entry(name.to_owned()).or_insert_with(fresh)
+        self.interfaces.entry(name.to_owned()).or_insert_with(fresh)
+    }
+
+    /// Whether nothing is left to be asked for.
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// All of it, put together; by whoever has asked, since it takes its time.
+    pub(super) fn into_state(mut self) -> State {
+        // A peer may have bindings of both families.
+        let mut peers: BTreeMap<(String, IpAddr), Peer> = BTreeMap::new();
+        let fresh = |nbma_address| Peer {
+            nbma_address,
+            protocol_address: Vec::new(),
+            shortcut: Vec::new(),
+            next_hop_server: false,
+        };
+        for ((interface, address), entry) in std::mem::take(&mut self.cache) {
+            if let Some(nbma) = entry.nbma_address.filter(|_| entry.kind != "local") {
+                let peer = peers.entry((interface.clone(), nbma)).or_insert_with(|| fresh(nbma));
+                peer.protocol_address.push(address);
+            }
+            self.named(&interface).cache.push(entry);
+        }
+        for (interface, nbma) in self.servers {
+            peers.entry((interface, nbma)).or_insert_with(|| fresh(nbma)).next_hop_server = true;
+        }
+        for (interface, nbma, prefix) in self.shortcuts {
+            if let Some(peer) = peers.get_mut(&(interface, nbma)) {
+                peer.shortcut.push(prefix);
+            }
+        }
+        for ((name, _), peer) in peers {
+            let fresh = || InterfaceState { name: name.clone(), ..InterfaceState::default() };
+            self.interfaces.entry(name.clone()).or_insert_with(fresh).peer.push(peer);
+        }
+        let associations =
+            self.associations.into_iter().map(|((local_nbma, remote_nbma), (associations, identity))| {
+                SecurityAssociation { local_nbma, remote_nbma, associations, identity }
+            });
+        self.global.security_association = associations.collect();
+        State { interfaces: self.interfaces.into_values().collect(), global: self.global }
     }
 }
 
 impl Daemon {
-    /// Everything that is known.
-    pub(super) fn facts(&self) -> State {
-        let mut interfaces = Interfaces::default();
+    /// One turn's share of what is known.
+    pub(super) fn gather(&self, gathering: &mut Gathering) {
+        match gathering.next {
+            None => {
+                self.gather_all_but_the_cache(gathering);
+                gathering.next = Some(0);
+            }
+            Some(from) => {
+                self.gather_cache(gathering, from..from.saturating_add(SLICE));
+                gathering.next = Some(from.saturating_add(SLICE));
+                gathering.complete = from.saturating_add(SLICE) >= self.engine.cache_slots();
+            }
+        }
+    }
+
+    fn gather_all_but_the_cache(&self, gathering: &mut Gathering) {
         for row in self.engine.interface_standings() {
             let family = if row.afi == Afi::Ip { Family::Ipv4 } else { Family::Ipv6 };
-            let interface = interfaces.named(&row.name);
+            let interface = gathering.named(&row.name);
             interface.nbma_address = row.nbma;
             interface.nat_nbma_address = row.nat;
             interface.family.push(FamilyState {
@@ -142,65 +213,59 @@ impl Daemon {
                 protocol_address: row.protocol,
             });
         }
-        // A peer may have bindings of both families.
-        let mut peers: BTreeMap<(String, IpAddr), Peer> = BTreeMap::new();
         for (afi, family) in FAMILIES {
-            for (view, row) in self.cache_with_details(afi) {
-                let interface = interfaces.named(&row.interface);
-                let peer = view.nbma.filter(|_| view.kind != CacheType::Local);
-                let association = peer.map(|nbma| self.ipsec.sas(interface.nbma_address, nbma));
-                let (_, identity) = association.filter(|(up, _)| *up > 0).unwrap_or_default();
-                interface.cache.push(cache_entry(&view, &row, identity));
-            }
             for row in self.nhs_details(afi) {
-                let known = &mut interfaces.named(&row.interface).registration;
+                let interface = gathering.named(&row.interface);
+                let local = interface.nbma_address;
+                let known = &mut interface.registration;
                 let same = |r: &&Registration| r.family == family && r.nhs == row.fqdn;
                 let instance = 1 + known.iter().filter(same).count();
+                let (name, nbma) = (row.interface.clone(), row.nbma);
                 known.push(registration(family, u32::try_from(instance).unwrap_or(u32::MAX), row));
+                if let Some(nbma) = nbma {
+                    gathering.associations.insert((local, nbma), self.ipsec.sas(local, nbma));
+                    gathering.servers.insert((name, nbma));
+                }
             }
-            for row in self.peer_details(afi) {
-                let peer = peers.entry((row.interface, row.nbma)).or_insert_with(|| Peer {
-                    nbma_address: row.nbma,
-                    protocol_address: Vec::new(),
-                    shortcut: Vec::new(),
-                    next_hop_server: false,
-                });
-                peer.protocol_address.extend(row.bindings.iter().map(|binding| binding.protocol));
-                peer.shortcut.extend(row.shortcuts);
-                peer.next_hop_server |= row.server.is_some();
+            for row in self.shortcut_details(afi) {
+                if let (Some(interface), Some(nbma)) = (row.interface.clone(), row.nbma) {
+                    gathering.shortcuts.push((interface, nbma, row.prefix));
+                }
+                gathering.global.shortcut.push(shortcut(row));
             }
         }
-        for ((name, _), peer) in peers {
-            interfaces.named(&name).peer.push(peer);
-        }
-        State { interfaces: interfaces.0.into_values().collect(), global: self.global_facts() }
+        self.global_facts(&mut gathering.global);
     }
 
-    fn global_facts(&self) -> GlobalState {
-        let shortcuts = FAMILIES.iter().flat_map(|(afi, _)| self.shortcut_details(*afi)).map(shortcut);
-        let associations = self.engine.nbma_pairs().into_iter().map(|(local_nbma, remote_nbma)| {
-            let (associations, identity) = self.ipsec.sas(local_nbma, remote_nbma);
-            SecurityAssociation { local_nbma, remote_nbma, associations, identity }
-        });
+    fn gather_cache(&self, gathering: &mut Gathering, slots: Range<usize>) {
+        for (view, row) in self.with_details(self.engine.cache_view_of(slots)) {
+            let local = gathering.interfaces.get(&row.interface).and_then(|interface| interface.nbma_address);
+            let peer = view.nbma.filter(|_| view.kind != CacheType::Local);
+            let association = peer.map(|nbma| ((local, nbma), self.ipsec.sas(local, nbma)));
+            let with = association.as_ref().filter(|(_, (up, _))| *up > 0);
+            let identity = with.map(|(_, (_, identity))| identity.clone()).unwrap_or_default();
+            gathering.associations.extend(association);
+            let entry = cache_entry(&view, &row, identity);
+            gathering.cache.insert((row.interface, row.protocol), entry);
+        }
+    }
+
+    fn global_facts(&self, global: &mut GlobalState) {
         let ipsec = self.ipsec_view();
         let stats = self.engine.stats();
         let packets =
             PACKET_TYPES.into_iter().zip(stats.packets_received.into_iter().zip(stats.packets_sent));
         let counters = self.counts().others().into_iter();
-        GlobalState {
-            shortcut: shortcuts.collect(),
-            security_association: associations.collect(),
-            ipsec: Ipsec {
-                mode: ipsec.mode,
-                reason: ipsec.reason,
-                version: ipsec.version,
-                last_error: ipsec.last_error,
-            },
-            statistics: Statistics {
-                packets: packets.map(|(kind, (received, sent))| Packets { kind, received, sent }).collect(),
-                counter: counters.map(|(name, meaning, count)| Counter { name, meaning, count }).collect(),
-            },
-        }
+        global.ipsec = Ipsec {
+            mode: ipsec.mode,
+            reason: ipsec.reason,
+            version: ipsec.version,
+            last_error: ipsec.last_error,
+        };
+        global.statistics = Statistics {
+            packets: packets.map(|(kind, (received, sent))| Packets { kind, received, sent }).collect(),
+            counter: counters.map(|(name, meaning, count)| Counter { name, meaning, count }).collect(),
+        };
     }
 }
 
@@ -257,5 +322,41 @@ mod tests {
         let (view, row) = client();
         let entry = cache_entry(&CacheView { nat: None, ..view }, &row, String::new());
         assert_eq!((entry.nat_nbma_address, entry.identity), (None, None));
+    }
+
+    #[test]
+    fn what_several_turns_have_gathered_is_one_state() {
+        let mut gathering = Gathering::default();
+        let (view, row) = client();
+        let nbma = view.nbma.unwrap();
+        // As it was, as it is by now, and one of the other family.
+        for (protocol, age) in [(row.protocol, 5), (row.protocol, 6), ("fd00::2".parse().unwrap(), 5)] {
+            let row = CacheDetail { protocol, age, ..client().1 };
+            let entry = cache_entry(&view, &row, String::new());
+            gathering.cache.insert((row.interface, protocol), entry);
+        }
+        let own =
+            CacheDetail { kind: CacheKind::Local, protocol: "10.255.255.1".parse().unwrap(), ..client().1 };
+        gathering.cache.insert(("gre1".to_owned(), own.protocol), cache_entry(&view, &own, String::new()));
+        gathering.servers.insert(("gre2".to_owned(), nbma));
+        gathering.shortcuts.push(("gre1".to_owned(), nbma, "192.168.2.0/24".parse().unwrap()));
+        gathering.shortcuts.push((
+            "gre1".to_owned(),
+            "192.0.2.9".parse().unwrap(),
+            "10.0.0.0/8".parse().unwrap(),
+        ));
+        gathering.associations.insert((None, nbma), (1, "CN=spoke1".to_owned()));
+
+        let state = gathering.into_state();
+        assert_eq!(state.global.security_association.len(), 1);
+        let [gre1, gre2] = state.interfaces.try_into().unwrap();
+        let cache: Vec<_> =
+            gre1.cache.iter().map(|entry| (entry.protocol_address.to_string(), entry.age)).collect();
+        let expected = [("10.255.255.1", 5), ("10.255.255.2", 6), ("fd00::2", 5)];
+        assert_eq!(cache, expected.map(|(address, age)| (address.to_owned(), age)));
+        let [peer] = gre1.peer.try_into().unwrap();
+        assert_eq!((peer.protocol_address.len(), peer.shortcut.len(), peer.next_hop_server), (2, 1, false));
+        let [server] = gre2.peer.try_into().unwrap();
+        assert!(server.next_hop_server && gre2.cache.is_empty());
     }
 }

@@ -2,6 +2,7 @@
 //! zebra or kernel that has forgotten.
 
 use std::net::IpAddr;
+use std::ops::Range;
 
 use ipnet::IpNet;
 use nhrp_config::{Afi, NhsProtocol};
@@ -84,6 +85,18 @@ impl Engine {
     pub fn cache_view(&self, afi: Afi) -> impl Iterator<Item = CacheView> + '_ {
         let of_family = self.cache.iter().filter(move |(_, e)| afi_of(e.protocol) == afi);
         of_family.filter_map(|(_, e)| self.cache_row(e))
+    }
+
+    /// Those of both families in some of the slots, for who cannot take all of them at once. An entry never moves.
+    pub fn cache_view_of(&self, slots: Range<usize>) -> impl Iterator<Item = CacheView> + '_ {
+        let slots = slots.start..slots.end.min(self.cache_slots());
+        slots.filter_map(|slot| self.cache_row(self.cache.get(slot)?))
+    }
+
+    /// Slots up to the last one with an entry.
+    #[must_use]
+    pub fn cache_slots(&self) -> usize {
+        self.cache.iter().next_back().map_or(0, |(slot, _)| slot + 1)
     }
 
     pub(crate) fn cache_row(&self, e: &CacheEntry) -> Option<CacheView> {

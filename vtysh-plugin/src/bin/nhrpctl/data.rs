@@ -60,7 +60,7 @@ pub(crate) struct Document {
 }
 
 /// Where gRPC is served, as it was said.
-#[cfg_attr(not(feature = "grpc"), expect(dead_code, reason = "only a client goes there"))]
+#[cfg_attr(not(feature = "grpc"), allow(dead_code, reason = "only a client goes there"))]
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Address {
     /// Host and port as in a URI.
