@@ -219,8 +219,21 @@ def start(nhrpd, folder, *options):
         "--vici-socket", os.path.join(folder, "vici"), "--zebra-release", "10.3", *options,
     ])
     vty_socket = os.path.join(folder, "nhrpd.vty")
-    until(lambda: os.path.exists(vty_socket) or daemon.poll() is not None, "the vty socket")
-    assert daemon.poll() is None, "nhrpd has ended"
+
+    def answers():
+        # It listens there before it does for gRPC, and answers after that.
+        try:
+            Vty(vty_socket).socket.close()
+            return True
+        except OSError:
+            return daemon.poll() is not None
+
+    try:
+        until(answers, "an answer on the vty socket")
+        assert daemon.poll() is None, "nhrpd has ended"
+    except BaseException:
+        daemon.kill()
+        raise
     return daemon
 
 
