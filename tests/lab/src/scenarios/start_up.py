@@ -1,6 +1,7 @@
 # Starts an nhrpd in many ways and writes as JSON what can be seen of it from outside. Arguments: the program, a
 # directory for files, and the file to write. Everything runs in path space "try", beside whatever else runs.
 
+import grp
 import json
 import os
 import shutil
@@ -64,7 +65,12 @@ def foreground(end, *arguments, vty=RUN, pid=RUN + "/nhrpd.pid", log=None):
     out = open(SCRATCH + "/out", "w+")
     process = subprocess.Popen([NHRPD, *arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
     wait("%s of %s" % (vty, arguments), lambda: listens(vty))
-    # FRR's serves only after its start-up is done, and writes its pid file before.
+    # FRR's listens first, and gives the socket to its group a moment later.
+    for _ in range(50):
+        if os.stat(vty).st_gid == grp.getgrnam("frrvty").gr_gid:
+            break
+        time.sleep(0.02)
+    # It serves only after its start-up is done, and writes its pid file before.
     seen = {"vty": mode(vty), "pid file": mode(pid), "directory": mode(os.path.dirname(pid))}
     with open(pid) as file:
         seen["pid"] = file.read() == "%d\n" % process.pid
