@@ -67,8 +67,8 @@ dmvpn : defaults {
         dmvpn {
             mode = transport
             esp_proposals = aes128-sha256
-            local_ts = dynamic[gre]
-            remote_ts = dynamic[gre]
+            local_ts = dynamic[SELECTOR]
+            remote_ts = dynamic[SELECTOR]
             CHILD
         }
     }
@@ -94,13 +94,20 @@ pub(crate) struct Profile {
     pub(crate) connection: &'static str,
     /// More settings of its child.
     pub(crate) child: &'static str,
+    /// What its traffic selectors let through.
+    pub(crate) selector: &'static str,
     /// What the node proves itself with.
     pub(crate) credentials: Credentials,
 }
 
 impl Default for Profile {
     fn default() -> Self {
-        Self { connection: "", child: "", credentials: Credentials::Secret("a secret of the lab") }
+        Self {
+            connection: "",
+            child: "",
+            selector: "gre",
+            credentials: Credentials::Secret("a secret of the lab"),
+        }
     }
 }
 
@@ -145,7 +152,10 @@ impl Charon {
         };
         let main =
             SWANCTL_CONF.replace("SECRETS", &secrets).replace("LOCAL", local).replace("REMOTE", remote);
-        let connection = CONNECTION.replace("CONNECTION", profile.connection).replace("CHILD", profile.child);
+        let connection = CONNECTION
+            .replace("CONNECTION", profile.connection)
+            .replace("SELECTOR", profile.selector)
+            .replace("CHILD", profile.child);
         self.node.write_file(MAIN_FILE, &main)?;
         self.node.write_file(CONNECTION_FILE, &connection)?;
         // As the package has them: nhrpd is not root when it reads them.

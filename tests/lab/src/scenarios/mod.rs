@@ -262,6 +262,12 @@ pub(crate) const ALL: &[Scenario] = &[
         Mixes::Picked(&["s1"], &[(Release::V10_3, "ours")]),
         priority::run,
     ),
+    picked(
+        "encrypted_in_short",
+        "`tunnel protection` in every run: two spokes register and find each other by ESP alone",
+        Mixes::Picked(&["hub", "s1", "s2"], &[(Release::V10_3, "ours")]),
+        encrypted::in_short,
+    ),
     long(
         "encrypted",
         "`tunnel protection` with the distribution's strongSwan: shortcuts with SAs of their own, no GRE in clear",
@@ -301,6 +307,16 @@ pub(crate) const ALL: &[Scenario] = &[
         "encrypted_hub_restart",
         "50 spokes miss their hub, and are back after its restart without coming all at once",
         encrypted::hub_restart,
+    ),
+    long(
+        "encrypted_translators",
+        "spokes behind different translators register and reach each other, directly where IKE is let in",
+        encrypted::translators,
+    ),
+    long(
+        "encrypted_key",
+        "selectors with the tunnel's key: SAs are for that key only, shortcuts have them, another key is not let through",
+        encrypted::key,
     ),
     Scenario {
         name: "preserved_next_hops",

@@ -22,8 +22,12 @@ const MOST_BEGUN: usize = 6;
 /// After so few attempts the pause is 24 s at most.
 const HEALED: Duration = Duration::from_secs(45);
 
-const WRONG: Profile =
-    Profile { connection: "", child: "", credentials: Credentials::Secret("another secret") };
+const WRONG: Profile = Profile {
+    connection: "",
+    child: "",
+    selector: "gre",
+    credentials: Credentials::Secret("another secret"),
+};
 
 pub(in crate::scenarios) fn run(lab: &mut Lab) -> Result<()> {
     let mut net = Encrypted::start(lab, Shape::default(), |node| {

@@ -8,9 +8,11 @@ mod charon_ends;
 mod credentials;
 mod features;
 mod hub_restart;
+mod key;
 mod one_sa;
 mod rekey;
 mod running_ping;
+mod translators;
 mod walk;
 
 use std::time::{Duration, Instant};
@@ -23,9 +25,11 @@ pub(super) use charon_ends::run as charon_ends;
 pub(super) use credentials::run as credentials;
 pub(super) use features::run as features;
 pub(super) use hub_restart::run as hub_restart;
+pub(super) use key::run as key;
 pub(super) use one_sa::run as one_sa;
 pub(super) use rekey::run as rekey;
-pub(super) use walk::run as walk;
+pub(super) use translators::run as translators;
+pub(super) use walk::{in_short, run as walk};
 
 use super::ask::ask;
 use super::{Lab, RESOLVE};
