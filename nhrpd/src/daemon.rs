@@ -99,7 +99,7 @@ enum Woken {
     Northbound(northbound::Request),
     Metrics(metrics::Request),
     Resolved(Answer),
-    Ipsec(nhrp_vici::Event),
+    Ipsec(Option<nhrp_vici::Event>),
     EventSocket(News),
     Deadline,
     Compare,
@@ -295,7 +295,7 @@ impl Daemon {
                 Woken::Resolved(answer) => {
                     self.feed(Input::Resolved { token: answer.token, addresses: answer.addresses });
                 }
-                Woken::Ipsec(event) => self.on_ipsec(event),
+                Woken::Ipsec(event) => event.into_iter().for_each(|event| self.on_ipsec(event)),
                 Woken::EventSocket(news) => self.on_event_socket(news),
                 Woken::Deadline => self.feed(Input::DeadlineReached),
                 Woken::Compare => {

@@ -47,9 +47,9 @@ impl IpsecSide {
         Self { charon: Charon::new(options), guard: None, guarded: BTreeMap::new(), untidy: true }
     }
 
-    /// What happens between charon and us.
-    pub(crate) async fn next(&mut self) -> Event {
-        self.charon.next().await
+    /// What happens between charon and us: one reading at most, and an event if that brought one.
+    pub(crate) async fn next(&mut self) -> Option<Event> {
+        self.charon.turn().await
     }
 
     /// The configuration may have changed: charon is looked for while a tunnel is to be protected.

@@ -44,6 +44,8 @@ pub const PARALLEL: usize = 32;
 pub const ATTEMPT: Duration = Duration::from_secs(15);
 /// How long charon may take to answer a command, all of which it answers at once.
 pub const ANSWER: Duration = Duration::from_secs(30);
+/// How long the log is followed after the last attempt.
+pub const LINGER: Duration = Duration::from_secs(5);
 /// The longest pause between two attempts; the first one is a second.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// SAs that are kept account of: more than one for each peer that `--max-peers` allows by default.
@@ -86,13 +88,15 @@ pub enum Mode {
     Stock,
 }
 
-/// Which of the two connections.
+/// Which of the connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channel {
     /// Commands and their answers, and what streams while a command runs. With a patched charon everything.
     Commands,
     /// Events.
     Events,
+    /// Lines of its log, while negotiations that were begun here are under way.
+    Log,
 }
 
 /// What the owner of the connections is to do.
@@ -102,7 +106,11 @@ pub enum Action {
     Send(Channel, Packet),
     /// Open the second connection, then call [`Backend::events_connected`].
     OpenEvents,
-    /// Close both connections; [`Backend::lost`] was called.
+    /// Open a connection for lines of the log.
+    OpenLog,
+    /// Close that one.
+    CloseLog,
+    /// Close all connections; [`Backend::lost`] was called.
     Close,
 }
 
@@ -292,6 +300,10 @@ pub struct Backend {
     by_name: HashMap<String, Pair>,
     /// Profiles that were read, and when.
     templates: HashMap<String, (Instant, Result<Rc<Template>, String>)>,
+    /// Lines of the log are being told.
+    log_open: bool,
+    /// They are not needed any more from then on.
+    log_until: Option<Instant>,
     /// Profiles whose trap policies were asked for.
     traps: HashSet<String>,
     files: Box<dyn Files>,
@@ -334,6 +346,8 @@ impl Backend {
             answer_due: None,
             by_name: HashMap::new(),
             templates: HashMap::new(),
+            log_open: false,
+            log_until: None,
             traps: HashSet::new(),
             files,
             swanctl_conf,
@@ -375,7 +389,7 @@ impl Backend {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         let first = self.timers.first().map(|(at, _)| *at);
-        [first, self.give_up_at, self.answer_due].into_iter().flatten().min()
+        [first, self.give_up_at, self.answer_due, self.log_until].into_iter().flatten().min()
     }
 
     /// A peer needs an SA by a profile; asked again with another profile, by that one from the next attempt on. `eager`:
@@ -454,6 +468,11 @@ impl Backend {
         if self.give_up_at.is_some_and(|at| at <= self.now) {
             self.give_up_at = None;
             self.lose_children_except(&HashSet::new());
+        }
+        if self.log_until.is_some_and(|at| at <= self.now) {
+            self.log_until = None;
+            self.log_open = false;
+            self.actions.push_back(Action::CloseLog);
         }
         while let Some((at, pair)) = self.timers.first().copied() {
             if at > self.now {

@@ -1,4 +1,4 @@
-//! The sockets: two connections to charon, within the owner's event loop.
+//! The sockets: the connections to charon, within the owner's event loop.
 //!
 //! Owns opening, reading, writing and closing. Never decides anything, never waits for charon: [`Charon::next`] is one of
 //! the things that the owner's loop waits for, and may be dropped and called again at any point.
@@ -6,7 +6,7 @@
 use std::future::pending;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -19,6 +19,8 @@ use crate::settings::Files;
 
 /// Octets read in one turn.
 const TURN: usize = 64 << 10;
+/// Between two looks at charon's log: it comes in many lines, none of which is in a hurry.
+const LOG_EVERY: Duration = Duration::from_millis(100);
 /// Octets that may wait for charon to read them.
 const MOST_WAITING: usize = 4 << 20;
 
@@ -134,6 +136,9 @@ pub struct Charon {
     options: Options,
     commands: Option<Link>,
     events: Option<Link>,
+    log: Option<Link>,
+    /// The log is not looked at before.
+    log_at: Option<Instant>,
     /// Somebody needs charon.
     active: bool,
     retry_at: Option<Instant>,
@@ -159,6 +164,8 @@ impl Charon {
             options,
             commands: None,
             events: None,
+            log: None,
+            log_at: None,
             active: false,
             retry_at: None,
             buffer: vec![0; TURN],
@@ -207,34 +214,41 @@ impl Charon {
     /// The next event. Nothing is lost if this is dropped before it is done.
     pub async fn next(&mut self) -> Event {
         loop {
-            self.carry_out();
-            if let Some(event) = self.backend.poll_event() {
+            if let Some(event) = self.turn().await {
                 return event;
             }
-            let deadline = [self.backend.next_deadline(), self.retry_at].into_iter().flatten().min();
-            let sleep = async {
-                match deadline {
-                    Some(at) => tokio::time::sleep_until(at.into()).await,
-                    None => pending().await,
-                }
-            };
-            tokio::select! {
-                _ = ready(self.commands.as_ref()) => self.serve(Channel::Commands),
-                _ = ready(self.events.as_ref()) => self.serve(Channel::Events),
-                () = sleep => self.on_time(),
-            }
-            // A long list must not keep the owner's loop from everything else.
-            if self.backend.has_events() {
-                continue;
-            }
-            self.carry_out();
-            tokio::task::yield_now().await;
         }
+    }
+
+    /// Waits until there is something to do and does it: one reading at most, because a long list must not keep the owner's
+    /// loop from everything else. Gives an event if there is one. Nothing is lost if this is dropped before it is done.
+    pub async fn turn(&mut self) -> Option<Event> {
+        self.carry_out();
+        if let Some(event) = self.backend.poll_event() {
+            return Some(event);
+        }
+        let deadline = [self.backend.next_deadline(), self.retry_at, self.log_at].into_iter().flatten().min();
+        let sleep = async {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => pending().await,
+            }
+        };
+        let log = self.log.as_ref().filter(|_| self.log_at.is_none());
+        tokio::select! {
+            _ = ready(self.commands.as_ref()) => self.serve(Channel::Commands),
+            _ = ready(self.events.as_ref()) => self.serve(Channel::Events),
+            _ = ready(log) => self.serve(Channel::Log),
+            () = sleep => self.on_time(),
+        }
+        self.carry_out();
+        self.backend.poll_event()
     }
 
     fn on_time(&mut self) {
         let now = Instant::now();
         self.backend.deadline(now);
+        self.log_at = self.log_at.filter(|at| *at > now);
         if self.retry_at.is_some_and(|at| at <= now) {
             self.retry_at = None;
             self.connect();
@@ -262,6 +276,7 @@ impl Charon {
     fn close(&mut self) {
         self.commands = None;
         self.events = None;
+        self.log = None;
         self.retry_at = self.active.then(|| Instant::now() + self.backend.retry_after());
     }
 
@@ -282,10 +297,18 @@ impl Charon {
                     }
                     Err(reason) => self.lose(&reason),
                 },
+                Action::OpenLog => match Link::open(&self.options) {
+                    Ok(link) => {
+                        self.log = Some(link);
+                        self.log_at = None;
+                    }
+                    Err(reason) => self.lose(&reason),
+                },
+                Action::CloseLog => self.log = None,
                 Action::Close => self.close(),
             }
         }
-        for channel in [Channel::Commands, Channel::Events] {
+        for channel in [Channel::Commands, Channel::Events, Channel::Log] {
             if let Some(Err(reason)) = self.link(channel).map(Link::write) {
                 self.lose(&reason);
             }
@@ -296,6 +319,7 @@ impl Charon {
         match channel {
             Channel::Commands => self.commands.as_mut(),
             Channel::Events => self.events.as_mut(),
+            Channel::Log => self.log.as_mut(),
         }
     }
 
@@ -304,6 +328,9 @@ impl Charon {
         let outcome = self.link(channel).map_or(Ok(()), |link| link.read(&mut buffer));
         self.buffer = buffer;
         let now = Instant::now();
+        if channel == Channel::Log {
+            self.log_at = Some(now + LOG_EVERY);
+        }
         while let Some(link) = self.link(channel) {
             match link.deframer.next_packet() {
                 Ok(Some(packet)) => {

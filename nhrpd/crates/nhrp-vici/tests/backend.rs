@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use nhrp_vici::backend::{Channel, Event, GRACE, HOLD, Mode, PARALLEL};
+use nhrp_vici::backend::{Channel, Event, GRACE, HOLD, LINGER, Mode, PARALLEL};
 use nhrp_vici::message::{Item, Section};
 use nhrp_vici::packet::Packet;
 use support::{Bench, PROFILE, ike, pair, text};
@@ -102,10 +102,7 @@ fn failures_come_from_the_log_and_pauses_grow() {
             .with("ikesa-name", &name)
             .with("msg", "received AUTHENTICATION_FAILED notify error");
         bench.event("log", said);
-        let before = bench.now;
-        let at = bench.backend.next_deadline().unwrap();
-        bench.pass(at - before);
-        pauses.push((at - before).as_secs());
+        pauses.push(bench.until_sent().as_secs());
         bench.request("load-conn");
         bench.accept();
         bench.request("initiate");
@@ -118,6 +115,24 @@ fn failures_come_from_the_log_and_pauses_grow() {
     assert_eq!(status.peers[0].last_error.as_deref(), Some("received AUTHENTICATION_FAILED notify error"));
     let warned = bench.events.iter().filter(|e| matches!(e, Event::Notice { warning: true, .. })).count();
     assert_eq!(warned, 1, "the same reason is told once");
+}
+
+#[test]
+fn the_log_is_followed_while_there_are_attempts() {
+    let mut bench = Bench::stock(PROFILE, &[(pair(2), 6)]);
+    bench.updown(pair(3), 7, true);
+    assert!(!bench.log_open, "nobody was asked for");
+    bench.negotiate(1);
+    assert!(bench.log_open);
+    bench.updown(pair(1), 5, true);
+    bench.pass(LINGER / 2);
+    assert!(bench.log_open, "another attempt may follow");
+    bench.pass(LINGER);
+    assert!(!bench.log_open);
+    bench.negotiate(4);
+    assert!(bench.log_open);
+    bench.pass(LINGER * 2);
+    assert!(bench.log_open, "that one goes on");
 }
 
 #[test]

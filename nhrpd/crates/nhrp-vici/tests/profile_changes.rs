@@ -41,6 +41,7 @@ fn serve(backend: &mut Backend, now: Instant) -> Vec<(String, Section)> {
     while let Some(action) = backend.poll_action() {
         match action {
             Action::OpenEvents => backend.events_connected(now),
+            Action::OpenLog | Action::CloseLog => {}
             Action::Send(channel, Packet::Register(name)) => {
                 let known = name != "child-state-installed";
                 let answer = if known { Packet::Confirm } else { Packet::UnknownEvent };

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::{ATTEMPT, Backend, Command, LONGEST_PAUSE, Loaded, Mode, PARALLEL, Pair, Peer, Phase};
+use super::{
+    ATTEMPT, Action, Backend, Channel, Command, LINGER, LONGEST_PAUSE, Loaded, Mode, PARALLEL, Pair, Peer,
+    Phase,
+};
 use crate::message::Section;
 use crate::template::Template;
 
@@ -87,6 +90,7 @@ impl Backend {
         match self.template(&profile) {
             Ok(_) => {
                 self.active += 1;
+                self.follow_log();
                 self.set_phase(pair, Phase::Asked);
                 self.commands.push_back(Command::Load(pair, profile));
             }
@@ -138,6 +142,18 @@ impl Backend {
         }
         self.set_phase(pair, Phase::Idle);
         self.next_in_queue();
+        self.log_until = (self.log_open && self.active == 0).then(|| self.now + LINGER);
+    }
+
+    /// Why an attempt fails is in the log and nowhere else. charon tells all of it, several lines for each question whether a
+    /// peer is alive, so it is followed only while there are attempts; one who merely answers never does. Nothing is begun
+    /// before charon has confirmed it.
+    fn follow_log(&mut self) {
+        self.log_until = None;
+        if !std::mem::replace(&mut self.log_open, true) {
+            self.actions.push_back(Action::OpenLog);
+            self.register(Channel::Log, "log");
+        }
     }
 
     fn next_in_queue(&mut self) {

@@ -69,7 +69,7 @@ impl Backend {
                 self.lost(self.now, &text);
             }
             // The last that was asked for, with either kind.
-            ("log", _) => self.resynchronise(),
+            ("ike-update", _) => self.resynchronise(),
             ("list-sa", true) if self.mode == Mode::Patched => self.resynchronise(),
             _ => {}
         }

@@ -54,7 +54,7 @@ impl Backend {
     /// The connection for events was made.
     pub fn events_connected(&mut self, now: Instant) {
         self.now = now.max(self.now);
-        for name in ["child-updown", "child-rekey", "ike-rekey", "ike-update", "log"] {
+        for name in ["child-updown", "child-rekey", "ike-rekey", "ike-update"] {
             self.register(Channel::Events, name);
         }
     }
@@ -75,6 +75,8 @@ impl Backend {
         self.listed = None;
         self.registering.clear();
         self.answer_due = None;
+        self.log_open = false;
+        self.log_until = None;
         self.actions.clear();
         self.queue.clear();
         self.active = 0;

@@ -33,6 +33,8 @@ pub struct Bench {
     /// What was sent and not looked at yet.
     pub sent: Vec<(Channel, Packet)>,
     pub events: Vec<Event>,
+    /// The log is being followed.
+    pub log_open: bool,
 }
 
 pub fn pair(n: u8) -> Pair {
@@ -76,7 +78,7 @@ impl Bench {
             "/etc/swanctl/swanctl.conf".into(),
             StdRng::seed_from_u64(7),
         );
-        Self { now, backend, sent: Vec::new(), events: Vec::new() }
+        Self { now, backend, sent: Vec::new(), events: Vec::new(), log_open: false }
     }
 
     /// Connected to a charon without patches that has these SAs.
@@ -91,10 +93,10 @@ impl Bench {
         assert_eq!(self.take(), [(Channel::Commands, Packet::Register("child-state-installed".into()))]);
         self.give(Channel::Commands, Packet::UnknownEvent);
         let registered = self.take();
-        assert_eq!(registered.len(), 6, "list-sa and five events: {registered:?}");
+        assert_eq!(registered.len(), 5, "list-sa and four events: {registered:?}");
         assert_eq!(*self.backend.mode(), Mode::Stock);
         self.give(Channel::Commands, Packet::Confirm);
-        (0..5).for_each(|_| self.give(Channel::Events, Packet::Confirm));
+        (0..4).for_each(|_| self.give(Channel::Events, Packet::Confirm));
         self.request("list-sas");
         for (pair, id) in sas {
             let listed = Section::new().with_section("dmvpn", ike(*pair, *id, "INSTALLED"));
@@ -109,7 +111,13 @@ impl Bench {
     pub fn collect(&mut self) {
         while let Some(action) = self.backend.poll_action() {
             match action {
+                Action::Send(Channel::Log, packet) => {
+                    assert_eq!(packet, Packet::Register("log".into()));
+                    self.backend.packet(self.now, Channel::Log, &Packet::Confirm);
+                }
                 Action::Send(channel, packet) => self.sent.push((channel, packet)),
+                Action::OpenLog => self.log_open = true,
+                Action::CloseLog => self.log_open = false,
                 Action::OpenEvents => self.backend.events_connected(self.now),
                 Action::Close => self.sent.clear(),
             }
@@ -165,6 +173,16 @@ impl Bench {
             self.collect();
         }
         self.now = until;
+    }
+
+    /// Time passes until something is sent; gives how much.
+    pub fn until_sent(&mut self) -> Duration {
+        let before = self.now;
+        while self.sent.is_empty() {
+            let at = self.backend.next_deadline().expect("something is to be done");
+            self.pass(at - self.now);
+        }
+        self.now - before
     }
 
     pub fn told(&mut self) -> Vec<&'static str> {
