@@ -34,8 +34,9 @@ use crate::template::Template;
 
 pub use status::{PeerStatus, Status};
 
-/// How long the last SA of a peer may be gone before that is told. strongSwan 5.9 reauthenticates within 0.1 s.
-pub const HOLD: Duration = Duration::from_secs(2);
+/// How long the last SA of a peer may be gone before that is told. strongSwan 5.9 reauthenticates by breaking first, within
+/// 0.1 s if nothing is lost; a packet that is, charon repeats after 4 s by default.
+pub const HOLD: Duration = Duration::from_secs(5);
 /// How long charon may be gone before its SAs are taken for lost.
 pub const GRACE: Duration = Duration::from_secs(30);
 /// Peers that are negotiated with at the same time; others wait for their turn.
