@@ -135,7 +135,7 @@ fn carry_out(backend: &mut Backend, now: Instant) -> usize {
         match action {
             Action::Send(_, packet) => packet.encode(&mut Vec::new()).expect("it can be sent"),
             Action::OpenEvents => backend.events_connected(now),
-            Action::Close => {}
+            Action::OpenLog | Action::CloseLog | Action::Close => {}
         }
     }
     std::iter::from_fn(|| backend.poll_event()).count()
