@@ -10,28 +10,22 @@
 #[path = "../../vtysh-plugin/tests/trees/mod.rs"]
 mod trees;
 
+mod in_a_tree;
+
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 
+use in_a_tree::{FRRS, OURS, with_daemon};
 use trees::tree_of;
 
-/// Starts the program `$DAEMON` of the tree, or a copy of ours, and asks it all that there is for `$RELEASE`.
-const SCRIPT: &str = r#"
-set -eu
-mount --make-rprivate /
-for place in run etc/frr tmp var/log; do mount -t tmpfs tmpfs "$TREE/$place"; done
-mount --bind /proc "$TREE/proc"
-mkdir -p "$TREE/run/frr" "$TREE/var/log/frr"
-chroot "$TREE" chown -R frr:frr /run/frr /etc/frr /var/log/frr
-ip link set lo up
+/// What to ask, and files that the daemon reads.
+const BEFORE: &str = r#"
 cp "$FILES/ask.py" "$FILES/masks.txt" "$COMMANDS" "$TREE/run/"
-cp "$OURS" "$TREE/run/nhrpd-ours"
 touch "$TREE/etc/frr/frr.conf" "$TREE/etc/frr/vtysh.conf"
-chroot "$TREE" "$DAEMON" -A 127.0.0.1 --log stdout --log-level debugging > /dev/null 2>&1 &
-daemon=$!
-trap 'kill $daemon' EXIT
-for _ in $(seq 200); do [ -S "$TREE/run/frr/nhrpd.vty" ] && break; sleep 0.05; done
+"#;
+
+/// Asks it all that there is for `$RELEASE`.
+const THEN: &str = r#"
 for what in tables all; do
     chroot "$TREE" timeout 200 python3 /run/ask.py "$RELEASE" /run/commands.txt /run/masks.txt $what
 done
@@ -45,23 +39,11 @@ type Answers = BTreeMap<String, String>;
 
 fn answers(tree: &Path, release: &str, daemon: &str) -> Answers {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let output = Command::new("unshare")
-        .args(["--mount", "--net", "bash", "-c", SCRIPT])
-        .env("TREE", tree)
-        .env("RELEASE", release)
-        .env("DAEMON", daemon)
-        .env("FILES", here.join("tests/every_command"))
-        .env("COMMANDS", here.join("../vtysh-plugin/tests/forwarded/commands.txt"))
-        .env("OURS", env!("CARGO_BIN_EXE_nhrpd"))
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "asking {daemon} of FRR {release} ended with {}: {errors}",
-        output.status
-    );
+    let (files, commands) =
+        (here.join("tests/every_command"), here.join("../vtysh-plugin/tests/forwarded/commands.txt"));
+    let variables =
+        [("FILES", files.as_os_str()), ("COMMANDS", commands.as_os_str()), ("RELEASE", release.as_ref())];
+    let text = with_daemon(tree, daemon, &variables, BEFORE, THEN);
     text.lines()
         .map(|line| {
             // No line that is asked has a bar between blanks.
@@ -74,8 +56,8 @@ fn answers(tree: &Path, release: &str, daemon: &str) -> Answers {
 fn compare(release: &str) {
     let without = format!("nhrpd of FRR {release} was not asked");
     let Some(tree) = tree_of(release, &without) else { return };
-    let theirs = answers(&tree, release, "/usr/lib/frr/nhrpd");
-    let ours = answers(&tree, release, "/run/nhrpd-ours");
+    let theirs = answers(&tree, release, FRRS);
+    let ours = answers(&tree, release, OURS);
     assert!(theirs.len() >= LEAST, "only {} lines were asked", theirs.len());
     assert_eq!(theirs.len(), ours.len());
     let differences: Vec<String> = theirs

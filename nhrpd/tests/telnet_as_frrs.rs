@@ -1,38 +1,30 @@
 //! The same keys typed into the telnet vty of FRR's nhrpd and of this one bring the same octets back: greeting, passwords,
 //! help, completion, editing, history, pages, idle time and access lists.
 //!
-//! `NHRPD_TREES` lists root file systems with FRR, separated by colons; needs root. Each daemon runs in a tree, in mount and
-//! network namespaces of its own; everything written goes to tmpfs mounts in them. What is typed is
+//! `NHRPD_TREES` lists root file systems with FRR, separated by colons; needs root. What is typed is
 //! `telnet_as_frrs/dialogues.py`'s, what may differ `telnet_as_frrs/masks.txt`'s alone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 #[path = "../../vtysh-plugin/tests/trees/mod.rs"]
 mod trees;
 
+mod in_a_tree;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::Command;
 
+use in_a_tree::{FRRS, OURS, with_daemon};
 use regex_lite::Regex;
 use trees::tree_of;
 
-/// Starts the program `$DAEMON` of the tree, or a copy of ours, and has all dialogues with it.
-const SCRIPT: &str = r#"
-set -eu
-mount --make-rprivate /
-for place in run etc/frr tmp var/log; do mount -t tmpfs tmpfs "$TREE/$place"; done
-mount --bind /proc "$TREE/proc"
-mkdir -p "$TREE/run/frr" "$TREE/var/log/frr"
-ip link set lo up
+/// The daemon's configuration, which has the passwords.
+const BEFORE: &str = r#"
 cp "$FILES/dialogues.py" "$TREE/run/"
-cp "$OURS" "$TREE/run/nhrpd-ours"
 printf 'hostname r1\npassword zebra\nenable password secret\n' > "$TREE/etc/frr/nhrpd.conf"
-chroot "$TREE" chown -R frr:frr /run/frr /etc/frr /var/log/frr
-chroot "$TREE" "$DAEMON" -A 127.0.0.1 --log stdout --log-level debugging > /dev/null 2>&1 &
-daemon=$!
-trap 'kill $daemon' EXIT
-for _ in $(seq 200); do [ -S "$TREE/run/frr/nhrpd.vty" ] && break; sleep 0.05; done
-# Until the configuration is read, which has the passwords.
+"#;
+
+/// All dialogues, when it has been read.
+const THEN: &str = r#"
 sleep 1
 chroot "$TREE" timeout 300 python3 -u /run/dialogues.py
 "#;
@@ -43,24 +35,11 @@ const LEAST: usize = 250;
 /// What was typed and what came back, by the name of the dialogue and the number of what was typed in it.
 type Transcript = BTreeMap<String, String>;
 
-fn transcript(tree: &Path, release: &str, daemon: &str) -> Transcript {
+fn transcript(tree: &Path, daemon: &str) -> Transcript {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let output = Command::new("unshare")
-        .args(["--mount", "--net", "bash", "-c", SCRIPT])
-        .env("TREE", tree)
-        .env("DAEMON", daemon)
-        .env("FILES", here.join("tests/telnet_as_frrs"))
-        .env("OURS", env!("CARGO_BIN_EXE_nhrpd"))
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "typing to {daemon} of FRR {release} ended with {}: {text}\n{errors}",
-        output.status
-    );
-    let masks = std::fs::read_to_string(here.join("tests/telnet_as_frrs/masks.txt")).unwrap();
+    let files = here.join("tests/telnet_as_frrs");
+    let text = with_daemon(tree, daemon, &[("FILES", files.as_os_str())], BEFORE, THEN);
+    let masks = std::fs::read_to_string(files.join("masks.txt")).unwrap();
     let masks: Vec<(Regex, &str)> = masks
         .lines()
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
@@ -88,8 +67,8 @@ fn compare(release: &str) {
     let Some(tree) = tree_of(release, &without) else { return };
     // Most of the time is waiting for what does not come.
     let (theirs, ours) = std::thread::scope(|scope| {
-        let theirs = scope.spawn(|| transcript(&tree, release, "/usr/lib/frr/nhrpd"));
-        let ours = transcript(&tree, release, "/run/nhrpd-ours");
+        let theirs = scope.spawn(|| transcript(&tree, FRRS));
+        let ours = transcript(&tree, OURS);
         (theirs.join().unwrap(), ours)
     });
     assert!(theirs.len() >= LEAST, "only {} things were typed", theirs.len());

@@ -3,9 +3,10 @@
 //! Owns calling cargo and reading its test summary.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::say;
 use super::tree::Tree;
 use crate::failure::{Context, Result, ensure};
 
@@ -78,7 +79,19 @@ pub(crate) fn programs(nhrpd: Nhrpd) -> Result<Vec<Program>> {
 
 /// Builds what [`test_workspace`] runs.
 pub(crate) fn build_tests() -> Result<()> {
-    run_cargo(&["test", "--workspace", "--no-run"])
+    run_cargo(&[&["test", "--workspace", "--no-run"], features()].concat())
+}
+
+/// Features that are tested beside the default ones: gRPC, where libyang, which is in C, can be built.
+fn features() -> &'static [&'static str] {
+    let cmake = Command::new("cmake").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let pcre2 = Path::new("/usr/include/pcre2.h");
+    if cmake.is_ok_and(|status| status.success()) && pcre2.is_file() {
+        return &["--features", "nhrpd/grpc,vtysh-plugin/grpc"];
+    }
+    let missing = pcre2.display();
+    say(&format!("gRPC is not tested, for want of cmake or {missing} (apt-get install cmake make libpcre2-dev)"));
+    &[]
 }
 
 fn run_cargo(arguments: &[&str]) -> Result<()> {
@@ -112,6 +125,7 @@ pub(crate) fn test_workspace(trees: &[Tree]) -> Result<Tally> {
     }
     let mut child = cargo
         .args(["test", "--workspace", "--no-fail-fast"])
+        .args(features())
         .stdout(Stdio::piped())
         .spawn()
         .context(|| "starting cargo".to_owned())?;

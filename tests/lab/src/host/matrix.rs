@@ -62,13 +62,13 @@ pub(crate) fn batches(
         !alone || at == Release::V10_3 || (release.is_some() && mix.is_some())
     };
     let (release_asked, mix_asked) = (release.is_some(), mix.is_some());
+    // FRR alone proves the scenario, which need not be proven in every run of all.
+    let reference = whole || mix.is_some() || !names.is_empty();
     let above = |at: Release, of: &Mix| {
-        let once = [
-            Mix::all(Kind::Frr),
-            Mix::all(Kind::Ours).with("hub", Kind::Frr),
-            Mix::all(Kind::Ours).with("s1", Kind::Frr),
-        ];
-        let wanted = (once.contains(of) && at == Release::V10_3) || *of == Mix::all(Kind::Ours);
+        let once =
+            [Mix::all(Kind::Ours).with("hub", Kind::Frr), Mix::all(Kind::Ours).with("s1", Kind::Frr)];
+        let once = once.contains(of) || (reference && *of == Mix::all(Kind::Frr));
+        let wanted = (once && at == Release::V10_3) || *of == Mix::all(Kind::Ours);
         wanted || (release.is_some() && mix.is_some())
     };
     let our_spoke = |at: Release, of: &Mix| {
@@ -102,7 +102,7 @@ pub(crate) fn batches(
                 Mixes::Ours => *mix == Mix::all(Kind::Ours),
                 Mixes::Interop => mixed_or_once(*release, mix),
                 Mixes::OurSpoke => our_spoke(*release, mix),
-                Mixes::Hub => hub_alone(*release, mix),
+                Mixes::Hub => hub_alone(*release, mix) && (reference || mix.of("hub") == Kind::Ours),
                 Mixes::OurHub => hub_alone(*release, mix) && mix.of("hub") == Kind::Ours,
                 Mixes::Picked(ours, first) => picked(*release, mix, ours, first),
                 Mixes::Soak => named(scenario) && hub_alone(*release, mix) && mix.of("hub") == Kind::Ours,
@@ -159,6 +159,14 @@ mod tests {
         assert_eq!(cases.collect::<Vec<_>>(), expected);
         let name = ["restart_keeps_neighbours".to_owned()];
         assert_eq!(super::batches(&name, Some(Release::V8_4), None, false).len(), 1);
+        let all = super::batches(&[], None, None, false);
+        let of_all = |name: &str| {
+            let cases = all.iter().flat_map(|batch| &batch.cases).filter(|case| case.scenario == name);
+            cases.filter(|case| case.mix == Mix::all(Kind::Frr)).count()
+        };
+        assert_eq!(of_all("three_thousand_spokes"), 0, "FRR's hub only when it is asked for");
+        assert_eq!(of_all("ospf_over_the_tunnel"), 0, "FRR's alone only when it is asked for");
+        assert_eq!(of_all("first_direct_path"), 1);
         assert!(super::batches(&name, Some(Release::V8_4), Some(&Mix::all(Kind::Frr)), false).is_empty());
     }
 

@@ -74,8 +74,8 @@ pub(crate) enum Mixes {
     Once,
     /// The same in a virtual machine, whatever back end the others use.
     Qemu,
-    /// Other protocols above the tunnel: FRR alone as the reference and the mixes with one FRR among ours once, ours
-    /// alone with every release.
+    /// Other protocols above the tunnel: the mixes with one FRR among ours once, ours alone with every release; and, if
+    /// it is asked for by name and in `cargo lab soak`, FRR alone as the reference.
     Above,
     /// How this project's daemon conducts itself: once per release, with ours on every node.
     Ours,
@@ -84,7 +84,8 @@ pub(crate) enum Mixes {
     /// What only our spokes do, in a network with FRR's: each mix in which a spoke is ours with one release, and each
     /// release once; every combination that is asked for.
     OurSpoke,
-    /// A hub under load, with no other nhrpd: FRR's alone and ours alone, with FRR 10.3 unless another is asked for.
+    /// A hub under load, with no other nhrpd, with FRR 10.3 unless another is asked for: ours alone; and, if it is asked
+    /// for by name and in `cargo lab soak`, FRR's alone as the reference.
     Hub,
     /// The same for what only ours does.
     OurHub,
@@ -357,7 +358,8 @@ pub(crate) const ALL: &[Scenario] = &[
         name: "qemu_back_end",
         about: "the lab's virtual machine boots Debian's kernel and shows the first direct path on it",
         mixes: Mixes::Qemu,
-        limit: Duration::from_secs(240),
+        // A processor that is emulated, beside others' scenarios.
+        limit: Duration::from_secs(420),
         run: first_direct_path::run,
     },
     conduct(
