@@ -72,7 +72,7 @@ pub(crate) struct Options {
     /// Use transaction-based CLI (accepted)
     #[arg(long)]
     pub(crate) tcli: bool,
-    /// Always log every command, cannot be turned off (accepted: commands are not logged)
+    /// Always log every command, cannot be turned off
     #[arg(long = "command-log-always")]
     pub(crate) command_log_always: bool,
     /// Set configuration file name

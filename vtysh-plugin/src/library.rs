@@ -452,6 +452,7 @@ impl LibraryConfig {
             advanced: self.advanced_vty,
             timeout: (seconds > 0).then(|| std::time::Duration::from_secs(seconds)),
             page_length: self.terminal_length,
+            log_commands: self.logging.commands,
             access: [
                 rules(ListFamily::Access, &self.access_class),
                 rules(ListFamily::AccessIpv6, &self.access_class_ipv6),

@@ -135,6 +135,7 @@ async fn converse(
     requests: &mpsc::Sender<VtyRequest>,
     terminals: Option<watch::Receiver<TerminalSettings>>,
 ) -> io::Result<()> {
+    let from = Session::origin(stream.as_raw_fd(), None);
     let socket = SockRef::from(&stream);
     // Only a convenience for long answers; the kernel may clamp or refuse it.
     let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
@@ -154,11 +155,18 @@ async fn converse(
                 Request::Line(line) if line == INTERACTIVE => match &terminals {
                     Some(settings) => {
                         stream.write_all(&encode_reply(&Reply::ok())).await?;
-                        return serve_local(stream, requests.clone(), settings.clone()).await;
+                        return serve_local(stream, from, requests.clone(), settings.clone()).await;
                     }
                     None => Reply::warning("% not supported"),
                 },
-                Request::Line(line) => answer(session, &line, requests, &mut live).await,
+                Request::Line(line) => {
+                    let logged = terminals.as_ref().is_some_and(|settings| settings.borrow().log_commands);
+                    if let Some(command) = session.logged(&line, &from).filter(|_| logged) {
+                        // In the order of the commands; the answer says nothing.
+                        let _ = requests.send(VtyRequest { command, reply: oneshot::channel().0 }).await;
+                    }
+                    answer(session, &line, requests, &mut live).await
+                }
             };
             let Reply { text, rc, close, live: log } = reply;
             let encoded = encode(text, rc);

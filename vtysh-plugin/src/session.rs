@@ -1,11 +1,14 @@
 //! One vty session: which node it is in, and what a line means there. Sans-IO: the daemon's part of a command is
 //! handed out as a [`Step::Ask`] and comes back through [`Session::finish`].
 
+use std::net::IpAddr;
+use std::os::fd::RawFd;
+
 use nhrp_config::Edit;
 
 pub use crate::grammar::Next as Help;
 use crate::grammar::{self, Action, Context, Match, NodeKind};
-use crate::{Command, Reply, ReturnCode};
+use crate::{Command, LogLevel, Reply, ReturnCode};
 
 /// Where a session is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,6 +188,19 @@ impl Session {
     /// Lines that a terminal shows at once, 0 for all: if it was said here, and if a number was.
     pub(crate) fn page_length(&self) -> Option<Option<u16>> {
         self.page_length
+    }
+
+    /// Who types, as FRR's log says it: by descriptor and, over the network, address.
+    pub(crate) fn origin(descriptor: RawFd, address: Option<IpAddr>) -> String {
+        format!("vty[{descriptor}]@{}", address.map(|address| address.to_string()).unwrap_or_default())
+    }
+
+    /// The message of `log commands` about a line that is about to be carried out: as it was typed, mistakes included, behind
+    /// the prompt. None of a blank line, nor of watchfrr's question whether the daemon is alive.
+    pub(crate) fn logged(&self, line: &str, from: &str) -> Option<Command> {
+        let said = !line.trim_start().is_empty() && !line.starts_with("echo PING");
+        let text = format!("{from}{}{line}", self.prompt());
+        said.then_some(Command::LogMessage { level: LogLevel::Notifications, text })
     }
 
     /// What a prompt shows of the node.

@@ -12,6 +12,7 @@ mod wire;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read as _};
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub use access::{AccessRule, Password};
 use pager::Pager;
 use terminal::{Do, Terminal};
 
-use crate::{Banner, Reply, VtyRequest};
+use crate::{Banner, Reply, Session, VtyRequest};
 
 /// FRR's.
 const BACKLOG: i32 = 3;
@@ -60,6 +61,8 @@ pub struct TerminalSettings {
     pub page_length: Option<u16>,
     /// `access-class` and `ipv6 access-class`: rules for the client's address, in order; none for anybody.
     pub access: [Option<Vec<AccessRule>>; 2],
+    /// `log commands`: what is typed is logged, on the vty socket as well.
+    pub log_commands: bool,
 }
 
 impl TerminalSettings {
@@ -188,6 +191,7 @@ impl Door {
             }
             number += 1;
             let id = number * 2 + u64::from(peer.is_ipv6());
+            let from = Session::origin(stream.as_raw_fd(), Some(peer.ip()));
             let connection = Connection {
                 stream,
                 requests: self.requests.clone(),
@@ -200,7 +204,7 @@ impl Door {
                 if let Ok(mut all) = connected.lock() {
                     all.insert(id, peer.ip());
                 }
-                if let Err(error) = connection.serve_login().await {
+                if let Err(error) = connection.serve_login(from).await {
                     tracing::debug!(%error, "telnet vty: connection lost");
                 }
                 if let Ok(mut all) = connected.lock() {
@@ -215,11 +219,12 @@ impl Door {
 /// without a login or a time limit.
 pub(crate) async fn serve_local<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
+    from: String,
     requests: mpsc::Sender<VtyRequest>,
     settings: watch::Receiver<TerminalSettings>,
 ) -> io::Result<()> {
     let mut out = Vec::new();
-    let terminal = Terminal::local(&settings.borrow().clone(), &mut out);
+    let terminal = Terminal::local(&settings.borrow().clone(), &mut out).typed_by(from);
     let connection = Connection { stream, requests, settings, connected: Connected::default() };
     connection.serve(terminal, out, false).await
 }
@@ -232,11 +237,11 @@ struct Connection<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    async fn serve_login(mut self) -> io::Result<()> {
+    async fn serve_login(mut self, from: String) -> io::Result<()> {
         let mut out = Vec::new();
         let settings = self.settings.borrow().clone();
         match Terminal::open(&settings, &mut out) {
-            Some(terminal) => self.serve(terminal, out, true).await,
+            Some(terminal) => self.serve(terminal.typed_by(from), out, true).await,
             None => self.stream.write_all(&out).await,
         }
     }
@@ -305,6 +310,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     yield_now().await;
                 }
                 let mut next = terminal.octet(octet, &settings, &mut out);
+                if let Some(message) = terminal.take_logged() {
+                    self.ask(message).await;
+                }
                 loop {
                     next = match next {
                         Do::Nothing => break,

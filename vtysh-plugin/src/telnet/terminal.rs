@@ -54,6 +54,10 @@ pub(super) struct Terminal {
     echoed: usize,
     /// Whoever may open the vty socket needs no password.
     local: bool,
+    /// Who types, as the log says it.
+    from: String,
+    /// What was typed and is to be logged.
+    logged: Option<Command>,
 }
 
 impl Terminal {
@@ -74,7 +78,19 @@ impl Terminal {
             failures: 0,
             echoed: 0,
             local,
+            from: String::new(),
+            logged: None,
         }
+    }
+
+    /// Whose lines they are ([`Session::origin`]).
+    pub(super) fn typed_by(self, from: String) -> Self {
+        Self { from, ..self }
+    }
+
+    /// The log's message about the line that was typed, before it is carried out.
+    pub(super) fn take_logged(&mut self) -> Option<Command> {
+        self.logged.take()
     }
 
     /// Greets a client. None if nobody may log in.
@@ -205,6 +221,7 @@ impl Terminal {
     }
 
     fn line(&mut self, line: &str, settings: &TerminalSettings, out: &mut Vec<u8>) -> Do {
+        self.logged = self.session.logged(line, &self.from).filter(|_| settings.log_commands);
         if !self.local
             && *self.session.node() == Node::View
             && settings.enable_password.is_some()

@@ -90,7 +90,9 @@ fn features() -> &'static [&'static str] {
         return &["--features", "nhrpd/grpc,vtysh-plugin/grpc"];
     }
     let missing = pcre2.display();
-    say(&format!("gRPC is not tested, for want of cmake or {missing} (apt-get install cmake make libpcre2-dev)"));
+    say(&format!(
+        "gRPC is not tested, for want of cmake or {missing} (apt-get install cmake make libpcre2-dev)"
+    ));
     &[]
 }
 

@@ -65,8 +65,7 @@ pub(crate) fn batches(
     // FRR alone proves the scenario, which need not be proven in every run of all.
     let reference = whole || mix.is_some() || !names.is_empty();
     let above = |at: Release, of: &Mix| {
-        let once =
-            [Mix::all(Kind::Ours).with("hub", Kind::Frr), Mix::all(Kind::Ours).with("s1", Kind::Frr)];
+        let once = [Mix::all(Kind::Ours).with("hub", Kind::Frr), Mix::all(Kind::Ours).with("s1", Kind::Frr)];
         let once = once.contains(of) || (reference && *of == Mix::all(Kind::Frr));
         let wanted = (once && at == Release::V10_3) || *of == Mix::all(Kind::Ours);
         wanted || (release.is_some() && mix.is_some())
