@@ -16,7 +16,7 @@ use trees::tree_of;
 
 /// A log of its own, and a password.
 const BEFORE: &str = r#"
-printf 'hostname r1\npassword zebra\nlog file /var/log/frr/log notifications\nlog commands\n' > "$TREE/etc/frr/nhrpd.conf"
+printf 'hostname r1\npassword zebra\nlog file /var/log/frr/log informational\nlog commands\n' > "$TREE/etc/frr/nhrpd.conf"
 touch "$TREE/etc/frr/vtysh.conf"
 "#;
 
@@ -44,10 +44,10 @@ TYPED
 cat "$TREE/var/log/frr/log"
 "#;
 
-/// What is logged of commands, without time, message number and descriptor, which are each daemon's own.
+/// What is logged of connections and commands, without time, message number and descriptor, which are each daemon's own.
 fn logged(tree: &Path, daemon: &str) -> Vec<String> {
     let text = with_daemon(tree, daemon, &[], BEFORE, THEN);
-    let line = Regex::new(r"vty\[[0-9]+\](@.*)$").unwrap();
+    let line = Regex::new(r"(?:vty\[[0-9]+\]|Vty connection)(.*)$").unwrap();
     text.lines().filter_map(|text| Some(line.captures(text)?[1].to_owned())).collect()
 }
 

@@ -189,6 +189,8 @@ impl Door {
                 tracing::info!("telnet vty: connection from {} refused by access-class", peer.ip());
                 continue;
             }
+            // FRR's words.
+            tracing::info!("Vty connection from {}", peer.ip());
             number += 1;
             let id = number * 2 + u64::from(peer.is_ipv6());
             let from = Session::origin(stream.as_raw_fd(), Some(peer.ip()));
