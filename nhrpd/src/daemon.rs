@@ -299,7 +299,7 @@ impl Daemon {
                 Woken::Resolved(answer) => {
                     self.feed(Input::Resolved { token: answer.token, addresses: answer.addresses });
                 }
-                Woken::Ipsec(event) => event.into_iter().for_each(|event| self.on_ipsec(event)),
+                Woken::Ipsec(Some(event)) => self.on_ipsec(event),
                 Woken::EventSocket(news) => self.on_event_socket(news),
                 Woken::Deadline => self.feed(Input::DeadlineReached),
                 Woken::Compare => {
@@ -308,7 +308,7 @@ impl Daemon {
                     self.ipsec.tidy(&self.applied);
                 }
                 // What waits is handed over at the end of every turn.
-                Woken::KernelIsBehind => {}
+                Woken::KernelIsBehind | Woken::Ipsec(None) => {}
                 Woken::Settle => {
                     self.settle_at = None;
                     for input in self.zebra_side.settle(&self.engine) {

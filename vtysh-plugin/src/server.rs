@@ -161,7 +161,7 @@ async fn converse(
                 },
                 Request::Line(line) => {
                     let logged = terminals.as_ref().is_some_and(|settings| settings.borrow().log_commands);
-                    if let Some(command) = session.logged(&line, &from).filter(|_| logged) {
+                    if logged && let Some(command) = session.logged(&line, &from) {
                         // In the order of the commands; the answer says nothing.
                         let _ = requests.send(VtyRequest { command, reply: oneshot::channel().0 }).await;
                     }

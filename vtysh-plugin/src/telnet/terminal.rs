@@ -221,7 +221,7 @@ impl Terminal {
     }
 
     fn line(&mut self, line: &str, settings: &TerminalSettings, out: &mut Vec<u8>) -> Do {
-        self.logged = self.session.logged(line, &self.from).filter(|_| settings.log_commands);
+        self.logged = settings.log_commands.then(|| self.session.logged(line, &self.from)).flatten();
         if !self.local
             && *self.session.node() == Node::View
             && settings.enable_password.is_some()

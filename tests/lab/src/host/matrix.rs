@@ -65,9 +65,9 @@ pub(crate) fn batches(
     // FRR alone proves the scenario, which need not be proven in every run of all.
     let reference = whole || mix.is_some() || !names.is_empty();
     let above = |at: Release, of: &Mix| {
-        let once = [Mix::all(Kind::Ours).with("hub", Kind::Frr), Mix::all(Kind::Ours).with("s1", Kind::Frr)];
-        let once = once.contains(of) || (reference && *of == Mix::all(Kind::Frr));
-        let wanted = (once && at == Release::V10_3) || *of == Mix::all(Kind::Ours);
+        let one_frr = ["hub", "s1"].iter().any(|node| *of == Mix::all(Kind::Ours).with(node, Kind::Frr));
+        let frr_alone = reference && *of == Mix::all(Kind::Frr);
+        let wanted = ((one_frr || frr_alone) && at == Release::V10_3) || *of == Mix::all(Kind::Ours);
         wanted || (release.is_some() && mix.is_some())
     };
     let our_spoke = |at: Release, of: &Mix| {

@@ -22,16 +22,10 @@ const MOST_BEGUN: usize = 6;
 /// After so few attempts the pause is 24 s at most.
 const HEALED: Duration = Duration::from_secs(45);
 
-const WRONG: Profile = Profile {
-    connection: "",
-    child: "",
-    selector: "gre",
-    credentials: Credentials::Secret("another secret"),
-};
-
 pub(in crate::scenarios) fn run(lab: &mut Lab) -> Result<()> {
     let mut net = Encrypted::start(lab, Shape::default(), |node| {
-        Ok(if node == "s1" { WRONG } else { Profile::default() })
+        let wrong = Profile { credentials: Credentials::Secret("another secret"), ..Profile::default() };
+        Ok(if node == "s1" { wrong } else { Profile::default() })
     })?;
     net.start_charons()?;
     net.dmvpn.wait_spoke_registered("s2", REGISTER)?;

@@ -4,7 +4,7 @@
 //! charon knows ports and no keys. The kernel takes the upper half of a key for the source port and the lower half for the
 //! destination port, of packets in either direction, so a key has to have equal halves.
 
-use super::{Encrypted, NODES, REGISTER};
+use super::{Encrypted, NODES, REGISTER, STATIC_HUB};
 use crate::charon::Profile;
 use crate::dmvpn::{Shape, nbma};
 use crate::failure::{Result, ensure};
@@ -15,10 +15,6 @@ const PORT: &str = "gre/42";
 const KEY: &str = "0.42.0.42";
 /// The same as a number, as `ip xfrm` shows it.
 const NUMBER: u32 = (42 << 16) | 42;
-
-/// Addresses in the tunnel with another key.
-const OTHER_HUB: &str = "10.254.0.1";
-const OTHER_SPOKE: &str = "10.254.0.2";
 
 pub(in crate::scenarios) fn run(lab: &mut Lab) -> Result<()> {
     let profile = Profile { selector: PORT, ..Profile::default() };
@@ -38,16 +34,8 @@ pub(in crate::scenarios) fn run(lab: &mut Lab) -> Result<()> {
     }
     lab.note(format!("registered and a shortcut, by SAs for GRE with key {KEY} alone"));
 
-    for (node, far, address) in [("hub", "s1", OTHER_HUB), ("s1", "hub", OTHER_SPOKE)] {
-        net.dmvpn.node(node)?.sh(&format!(
-            "ip link add gre2 type gre key 43 ttl 64 local {} remote {} dev eth0
-             ip address add {address}/30 dev gre2
-             ip link set gre2 mtu 1400 up",
-            nbma(node)?,
-            nbma(far)?
-        ))?;
-    }
-    let other = net.dmvpn.node("s1")?.run(&["ping", "-n", "-c", "3", "-i", "0.3", "-W", "1", OTHER_HUB])?;
+    net.make_static_tunnel()?;
+    let other = net.dmvpn.node("s1")?.run(&["ping", "-n", "-c", "3", "-i", "0.3", "-W", "1", STATIC_HUB])?;
     ensure!(other.status != 0, "a tunnel with another key was let through: {}", other.stdout);
     ensure!(net.reaches("s1", "hub")?, "the tunnel with the key does not reach the hub any more");
     let esp = net.nothing_in_clear()?;

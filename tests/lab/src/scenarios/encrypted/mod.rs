@@ -42,6 +42,10 @@ use crate::net::wait_until;
 /// Who is there.
 const NODES: [&str; 3] = ["hub", "s1", "s2"];
 
+/// Addresses in the static tunnel ([`Encrypted::make_static_tunnel`]).
+const STATIC_HUB: &str = "10.254.0.1";
+const STATIC_SPOKE: &str = "10.254.0.2";
+
 /// From charon's first answer to the registration. Nearly all of it is swanctl, which loads the profile, on a guest where
 /// a system call takes its time; nhrpd itself looks for charon every second.
 const REGISTER: Duration = Duration::from_secs(15);
@@ -87,6 +91,20 @@ impl Encrypted {
         net.dmvpn.wait_registered(REGISTER)?;
         net.make_shortcut()?;
         Ok(net)
+    }
+
+    /// GRE between the hub and s1 beside the DMVPN, without NHRP and with another key.
+    fn make_static_tunnel(&self) -> Result<()> {
+        for (node, far, address) in [("hub", "s1", STATIC_HUB), ("s1", "hub", STATIC_SPOKE)] {
+            self.dmvpn.node(node)?.sh(&format!(
+                "ip link add gre2 type gre key 43 ttl 64 local {} remote {} dev eth0
+                 ip address add {address}/30 dev gre2
+                 ip link set gre2 mtu 1400 up",
+                nbma(node)?,
+                nbma(far)?
+            ))?;
+        }
+        Ok(())
     }
 
     /// A shortcut from s1 to s2, and an SA for it.

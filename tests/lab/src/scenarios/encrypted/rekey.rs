@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::running_ping::{Replies, RunningPing};
-use super::{Encrypted, IKE_SA_INIT, REGISTER};
+use super::{Encrypted, IKE_SA_INIT, REGISTER, STATIC_HUB};
 use crate::charon::{PROFILE, Profile};
 use crate::dmvpn::{Shape, nbma, now, overlay};
 use crate::failure::{Result, ensure};
@@ -28,10 +28,6 @@ const EVERY: Duration = Duration::from_millis(100);
 /// which the IKE SA has moved, behind four octets of zero that tell it from ESP.
 const REAUTHENTICATION: &str = "udp port 4500 and udp[8:4] = 0 and udp[30] = 34 and udp[31] & 0x20 = 0";
 
-/// Addresses in the static tunnel.
-const STATIC_HUB: &str = "10.254.0.1";
-const STATIC_SPOKE: &str = "10.254.0.2";
-
 /// Only the spokes renew: both ends at the same moment is strongSwan's own matter.
 fn profile(node: &str, connection: &'static str, child: &'static str) -> Profile {
     if node == "hub" { Profile::default() } else { Profile { connection, child, ..Profile::default() } }
@@ -44,15 +40,7 @@ const REAUTH_EVERY_4: &str = "reauth_time = 4s\n    over_time = 10s\n    rand_ti
 pub(in crate::scenarios) fn run(lab: &mut Lab) -> Result<()> {
     let rekeying = |node: &str| Ok(profile(node, IKE_EVERY_5, CHILD_EVERY_3));
     let mut net = Encrypted::start(lab, Shape::default(), rekeying)?;
-    for (node, far, address) in [("hub", "s1", STATIC_HUB), ("s1", "hub", STATIC_SPOKE)] {
-        net.dmvpn.node(node)?.sh(&format!(
-            "ip link add gre2 type gre key 43 ttl 64 local {} remote {} dev eth0
-             ip address add {address}/30 dev gre2
-             ip link set gre2 mtu 1400 up",
-            nbma(node)?,
-            nbma(far)?
-        ))?;
-    }
+    net.make_static_tunnel()?;
     net.start_charons()?;
     net.dmvpn.wait_registered(REGISTER)?;
     let seen = under_ping(&mut net)?;
