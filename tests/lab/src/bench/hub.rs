@@ -8,10 +8,12 @@
 //! ```
 
 use std::net::Ipv4Addr;
+use std::num::NonZero;
 use std::path::Path;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
-use super::Subject;
+use super::{Subject, processor};
 use crate::crowd::load::Outcome;
 use crate::failure::{Context, Result, ensure};
 use crate::frr::Frr;
@@ -35,6 +37,11 @@ interface gre1
 exit
 ";
 
+/// Where there are two processors, responder and generator have one each: the scheduler else puts who is woken beside
+/// who wakes it, and what is measured is how often.
+const RESPONDER: usize = 0;
+const GENERATOR: usize = 1;
+
 /// Longest time until the hub answers its first request, on an emulated processor.
 const START: Duration = Duration::from_secs(60);
 
@@ -49,6 +56,7 @@ enum Responder {
 pub(super) struct Hub {
     responder: Responder,
     network: Network,
+    processors: usize,
 }
 
 impl Hub {
@@ -82,7 +90,12 @@ impl Hub {
                 Responder::Daemon(Box::new(frr))
             }
         };
-        Ok(Self { responder, network })
+        let processors = available_parallelism().map_or(1, NonZero::get);
+        let hub = Self { responder, network, processors };
+        if processors > 1 {
+            processor::pin(hub.process()?, RESPONDER)?;
+        }
+        Ok(hub)
     }
 
     /// Who answers.
@@ -112,6 +125,9 @@ impl Hub {
             format!("--key={KEY}"),
         ]);
         words.extend_from_slice(options);
+        if self.processors > 1 {
+            words.push(format!("--processor={GENERATOR}"));
+        }
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let mut process = self.network.node("crowd")?.spawn(name, &words)?;
         let end = wait_until(&format!("the load {name} to end"), limit, || {

@@ -40,6 +40,10 @@ pub(crate) struct Bench {
     /// Closed loop: requests without an answer at any time
     #[arg(long, default_value_t = 100)]
     pub(crate) window: u32,
+    /// Time only: do not count system calls
+    #[arg(long)]
+    #[serde(default)]
+    pub(crate) timed_only: bool,
     /// Open loop: requests per second
     #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rate: u32,
@@ -87,7 +91,8 @@ impl Bench {
     /// time, and has hung an emulated kernel.
     pub(crate) fn turns(&self) -> impl Iterator<Item = Turn> {
         let runs = self.runs;
-        let parts = [Part::Timed, Part::Counted].into_iter();
+        let counted = (!self.timed_only).then_some(Part::Counted);
+        let parts = std::iter::once(Part::Timed).chain(counted);
         let parts = parts.flat_map(move |part| (1..=runs).map(move |run| (part, run)));
         let subjects = self.subjects();
         parts.flat_map(move |(part, run)| {
@@ -149,6 +154,9 @@ pub(crate) const FIGURES: &[(&str, &str)] = &[
     ("cpu_us_per_first", "CPU of the responder per new registration, µs"),
     ("zebra_cpu_us_per_first", "CPU of zebra per new registration, µs"),
     ("cpu_us_per_refresh", "CPU of the responder per refresh, µs"),
+    ("share_refresh", "part of the time that the responder ran, refreshes"),
+    ("waited_share_refresh", "part of the time that the responder was ready and had no processor, refreshes"),
+    ("softirq_us_per_refresh", "CPU of the kernel's threads for packets per refresh, µs"),
     ("syscalls_per_first", "system calls per new registration, without clock_gettime"),
     ("syscalls_per_refresh", "system calls per refresh, without clock_gettime"),
     ("clock_gettime_per_first", "clock_gettime per new registration, as a system call"),

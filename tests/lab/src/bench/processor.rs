@@ -5,6 +5,9 @@
 use std::fs;
 use std::time::Duration;
 
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+
 use crate::failure::{Context, Result, ensure};
 use crate::net::Process;
 
@@ -23,11 +26,51 @@ pub(super) fn seconds(process: &Process) -> Result<f64> {
     Ok(Duration::from_nanos(nanoseconds).as_secs_f64())
 }
 
+/// Time that all threads were ready and had no processor, so far, in seconds.
+pub(super) fn waited(process: &Process) -> Result<f64> {
+    let mut nanoseconds = 0;
+    for thread in threads(process)? {
+        let path = format!("/proc/{}/task/{thread}/schedstat", process.id());
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let word = text.split_whitespace().nth(1).and_then(|word| word.parse::<u64>().ok());
+        nanoseconds += word.context(|| format!("{path} is {text:?}"))?;
+    }
+    Ok(Duration::from_nanos(nanoseconds).as_secs_f64())
+}
+
+/// Processor time that the kernel's own threads for packets (`ksoftirqd`) have taken so far, in seconds: work that
+/// nobody else is charged with.
+pub(super) fn softirqs() -> Result<f64> {
+    let mut nanoseconds = 0;
+    for entry in fs::read_dir("/proc").context(|| "reading /proc".to_owned())?.flatten() {
+        let path = entry.path();
+        let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
+        if name.starts_with("ksoftirqd/") {
+            let text = fs::read_to_string(path.join("schedstat")).unwrap_or_default();
+            let word = text.split_whitespace().next().and_then(|word| word.parse::<u64>().ok());
+            nanoseconds += word.unwrap_or_default();
+        }
+    }
+    Ok(Duration::from_nanos(nanoseconds).as_secs_f64())
+}
+
 /// Ids of all threads.
 pub(super) fn threads(process: &Process) -> Result<Vec<u32>> {
     let path = format!("/proc/{}/task", process.id());
     let entries = fs::read_dir(&path).context(|| format!("reading {path}"))?;
     Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// Gives all threads of a process one processor, so that no other subject of a measurement shares it.
+pub(super) fn pin(process: &Process, processor: usize) -> Result<()> {
+    let mut set = CpuSet::new();
+    let what = || format!("giving processor {processor} to process {}", process.id());
+    set.set(processor).context(what)?;
+    for thread in threads(process)? {
+        let thread = i32::try_from(thread).context(what)?;
+        sched_setaffinity(Pid::from_raw(thread), &set).context(what)?;
+    }
+    Ok(())
 }
 
 /// Resident memory, in octets.

@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn every_promised_key_is_there_even_if_nothing_was_measured() {
-        let bench = Bench { peers: 10, against: None, runs: 1, window: 1, rate: 1 };
+        let bench = Bench { peers: 10, against: None, runs: 1, window: 1, timed_only: false, rate: 1 };
         let sample = Sample {
             turn: Turn { subject: Subject::Ours, part: Part::Timed, run: 1 },
             figures: BTreeMap::from([("first_per_s".to_owned(), 2.5)]),

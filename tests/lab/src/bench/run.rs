@@ -2,7 +2,8 @@
 //!
 //! Owns the order of the loads and what is read around each. Timed:
 //!
-//! 1. All spokes register for the first time, closed loop; then their routes are awaited; then memory is read.
+//! 1. All spokes register for the first time, closed loop; then their routes are awaited, and that daemon and zebra are
+//!    done; then memory is read.
 //! 2. All refresh, several times, closed loop.
 //! 3. As many new spokes register at a fixed rate, open loop.
 //!
@@ -26,6 +27,14 @@ const REFRESHES: u32 = 20_000;
 
 /// Longest time for a load: a guest may do only some hundred a second.
 const SLOWEST_PER_S: u64 = 100;
+
+/// How often it is looked whether all is quiet, what share of a processor is quiet, and how often in a row it must be.
+const LOOK: Duration = Duration::from_millis(250);
+const QUIET_SHARE: f64 = 0.05;
+const QUIET_LOOKS: u32 = 3;
+
+/// Longest time until it is.
+const SETTLES: Duration = Duration::from_secs(60);
 
 /// Routes that a zebra writes at least, in a second.
 const SLOWEST_ROUTES_PER_S: u32 = 20;
@@ -110,6 +119,7 @@ impl Measurement<'_> {
             let seconds = self.wait_for_routes(routes + wanted)? - outcome.began;
             self.set("all_routes_s", seconds);
             self.set("routes_per_s", count / seconds);
+            self.settle()?;
         }
         let (cpu_after, zebra_after) = self.cpu()?;
         self.set("first_per_s", count / outcome.seconds);
@@ -139,13 +149,40 @@ impl Measurement<'_> {
         }
     }
 
+    /// Waits until daemon and zebra have nothing left to do: when the last route is in the kernel, zebra goes on for
+    /// seconds to tell who it was that made it, and the daemon to read that. It belongs to the registrations, and would
+    /// share the processors with what is measured next.
+    fn settle(&self) -> Result<()> {
+        let began = Instant::now();
+        let mut before = self.cpu()?;
+        let mut quiet = 0;
+        while quiet < QUIET_LOOKS {
+            ensure!(
+                began.elapsed() < SETTLES,
+                "daemon and zebra still work {} s after the last route",
+                SETTLES.as_secs()
+            );
+            std::thread::sleep(LOOK);
+            let now = self.cpu()?;
+            let used = now.0 - before.0 + now.1.unwrap_or_default() - before.1.unwrap_or_default();
+            quiet = if used < LOOK.as_secs_f64() * QUIET_SHARE { quiet + 1 } else { 0 };
+            before = now;
+        }
+        Ok(())
+    }
+
     fn refresh(&mut self) -> Result<()> {
         let peers = self.bench.peers;
         let rounds = REFRESHES.div_ceil(peers).max(2);
         let count = f64::from(peers * rounds);
         let (cpu, _) = self.cpu()?;
+        let (waited, softirqs) = (processor::waited(self.hub.process()?)?, processor::softirqs()?);
         let outcome = self.closed("refresh", peers, 0, rounds)?;
         let (cpu_after, _) = self.cpu()?;
+        let waited = processor::waited(self.hub.process()?)? - waited;
+        self.set("waited_share_refresh", waited / outcome.seconds);
+        self.set("softirq_us_per_refresh", (processor::softirqs()? - softirqs) * 1e6 / count);
+        self.set("share_refresh", (cpu_after - cpu) / outcome.seconds);
         self.set("refresh_per_s", count / outcome.seconds);
         self.set("generator_share_refresh", outcome.cpu_seconds / outcome.seconds);
         self.set("cpu_us_per_refresh", (cpu_after - cpu) * 1e6 / count);

@@ -238,9 +238,46 @@ pub(crate) fn boot(
     }
 }
 
-/// The last lines of a console log.
+/// The last lines of a console log; if the kernel panicked, all that it said of it.
 pub(crate) fn console_end(log: &Path) -> String {
-    let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    last_words(&console_text(log))
+}
+
+/// Whether the guest's kernel found itself locked up, which ends it.
+pub(crate) fn locked_up(log: &Path) -> bool {
+    console_text(log).contains(LOCKED_UP)
+}
+
+/// What a kernel says when a processor has run the same thing in the kernel for too long, and it is told to panic then.
+const LOCKED_UP: &str = "Kernel panic - not syncing: softlockup";
+
+/// Most lines of a kernel's panic: its registers and the calls that led there.
+const PANIC_LINES: usize = 60;
+
+fn console_text(log: &Path) -> String {
+    fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}
+
+fn last_words(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
-    lines.get(lines.len().saturating_sub(10)..).unwrap_or_default().join("\n")
+    let panic = lines.iter().position(|line| line.contains("Kernel panic"));
+    let from = panic.unwrap_or(lines.len().saturating_sub(10));
+    let to = lines.len().min(from + PANIC_LINES);
+    lines.get(from..to).unwrap_or_default().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_panic_everything_is_told_and_else_the_last_ten_lines() {
+        let lines =
+            |from: usize, to: usize| (from..=to).map(|n| format!("line {n}")).collect::<Vec<_>>().join("\n");
+        assert_eq!(last_words(&lines(1, 30)), lines(21, 30));
+        assert_eq!(last_words("only one"), "only one");
+        let panic = format!("{LOCKED_UP}: hung tasks\n{}", lines(1, 20));
+        assert_eq!(last_words(&format!("before\n{panic}")), panic);
+        assert_eq!(last_words(&format!("{panic}\n{}", lines(21, 90))).lines().count(), PANIC_LINES);
+    }
 }

@@ -176,7 +176,9 @@ pub(crate) fn init(parts: &Parts) -> Result<()> {
         command.arg("-device").arg(format!("vhost-user-fs-pci,chardev={tag},tag={tag}"));
     }
     command.arg("-kernel").arg(kernel).arg("-initrd").arg(initrd);
-    command.args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on"]);
+    // A kernel that has locked up says where and ends, instead of being silent until its time is over.
+    let arguments = "console=ttyS0 quiet panic=-1 softlockup_panic=1 mitigations=off random.trust_cpu=on";
+    command.args(["-append", arguments]);
     command.args(["-nographic", "-no-reboot", "-net", "none"]);
     Err(Failure::new(format!("starting qemu-system-x86_64: {}", command.exec())))
 }

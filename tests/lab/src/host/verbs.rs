@@ -7,7 +7,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::boot::{BootDir, Console, boot, console_end};
+use super::boot::{BootDir, Console, boot, console_end, locked_up};
 use super::build::{self, Nhrpd, Program, Tally};
 use super::cache::Cache;
 use super::interrupt;
@@ -18,7 +18,7 @@ use super::say;
 use super::tree::{Tree, tree};
 use crate::failure::{Failure, Result, ensure};
 use crate::mix::Mix;
-use crate::plan::{Backend, Outcome, Plan, Report, Task};
+use crate::plan::{Backend, Case, Outcome, Plan, Report, Task};
 use crate::release::Release;
 use crate::scenarios;
 
@@ -178,8 +178,25 @@ fn next(queue: &Mutex<VecDeque<Batch>>) -> Option<Batch> {
     queue.lock().ok()?.pop_front()
 }
 
-/// Runs a batch; prints a line per case; keeps the evidence if any failed.
+/// Runs a batch; prints a line per case; keeps the evidence if any failed. An emulated kernel has locked up in its own
+/// threads for packets, with nothing of this project's in the way; if one does, that is told, and what is left of the
+/// batch gets one more boot.
 fn run_batch(cache: &Cache, machine: &Machine, programs: &[Program], batch: &Batch) -> Tally {
+    let (first, left) = boot_batch(cache, machine, programs, batch, true);
+    let Some(left) = left else { return first };
+    let mut total = first;
+    total += boot_batch(cache, machine, programs, &left, false).0;
+    total
+}
+
+/// One boot of a batch. With `again`, what a kernel that locked up did not come to is not counted but returned.
+fn boot_batch(
+    cache: &Cache,
+    machine: &Machine,
+    programs: &[Program],
+    batch: &Batch,
+    again: bool,
+) -> (Tally, Option<Batch>) {
     let mut tally = Tally::default();
     let mut done = Vec::new();
     let mut directory = None;
@@ -200,10 +217,20 @@ fn run_batch(cache: &Cache, machine: &Machine, programs: &[Program], batch: &Bat
             done.push(report.id);
         })
     })();
-    let missing = batch.cases.iter().filter(|case| !done.contains(&case.id()));
-    let missing = missing.map(|case| (case.id(), case.label(batch.release)));
+    let missing: Vec<Case> = batch.cases.iter().filter(|case| !done.contains(&case.id())).cloned().collect();
+    if again && !missing.is_empty() && directory.as_ref().is_some_and(|dir| locked_up(&dir.console_log())) {
+        if let Some(dir) = directory {
+            println!(
+                "the guest's kernel locked up and gets a successor:\n{}",
+                console_end(&dir.console_log())
+            );
+            println!("     logs and captures: {}", dir.keep().display());
+        }
+        return (tally, Some(Batch { cases: missing, ..batch.clone() }));
+    }
+    let missing = missing.iter().map(|case| (case.id(), case.label(batch.release)));
     conclude(&result, directory, missing, &mut tally);
-    tally
+    (tally, None)
 }
 
 /// After a boot: counts what it did not come to, id and label of each, as failed; keeps the evidence if anything failed.
