@@ -16,8 +16,8 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::{
-    DisconnectReason, Event, Release, ReleaseTable, Request, RunningFrr, Session, SessionError, Statistics,
-    ZebraError,
+    DisconnectReason, Event, RedistributedRoute, Release, ReleaseTable, Request, RunningFrr, Session,
+    SessionError, Statistics, WithdrawnRoute, ZebraError,
 };
 
 /// Octets asked for in one read.
@@ -28,6 +28,9 @@ const READS_IN_A_ROW: usize = 4;
 const SEND_BUFFER: usize = 1 << 20;
 /// How long [`ZebraClient::close`] waits for zebra to read.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long zebra's socket is left alone after echoes of own routes: it tells each on its
+/// own as the kernel takes it, for seconds if there were thousands, and to be woken for each costs more than the route.
+const REST: Duration = Duration::from_millis(20);
 /// An absent zebra is mentioned again after this long.
 const REMIND: Duration = Duration::from_secs(600);
 
@@ -71,6 +74,9 @@ pub struct Options {
     pub max_backlog: usize,
     /// How long HELLO may stay without an answer.
     pub answer_timeout: Duration,
+    /// Whether routes of type NHRP are events. zebra tells them back to who announced them; a daemon that knows what it
+    /// announced is spared being woken for each.
+    pub own_routes: bool,
 }
 
 impl Options {
@@ -84,6 +90,7 @@ impl Options {
             reconnect: Backoff::default(),
             max_backlog: 8 << 20,
             answer_timeout: Duration::from_secs(30),
+            own_routes: true,
         }
     }
 }
@@ -148,6 +155,10 @@ pub struct ZebraClient {
     /// Comes behind the session's own events.
     disconnected: Option<DisconnectReason>,
     error: Option<ZebraError>,
+    /// Echoes of own routes were passed over since the socket was last waited for.
+    echoed: bool,
+    /// The socket is not looked at before.
+    rest_until: Option<Instant>,
 }
 
 impl ZebraClient {
@@ -165,6 +176,8 @@ impl ZebraClient {
             buffer: vec![0; READ],
             disconnected: None,
             error: None,
+            echoed: false,
+            rest_until: None,
         }
     }
 
@@ -175,6 +188,9 @@ impl ZebraClient {
             self.flush();
             if let Some(event) = self.queued() {
                 return event;
+            }
+            if std::mem::take(&mut self.echoed) {
+                self.rest_until = Some(Instant::now() + REST);
             }
             match self.wait().await {
                 Woken::Ready => self.read(),
@@ -193,8 +209,15 @@ impl ZebraClient {
 
     /// The next of the events that were read together with the last one, without a look at the socket.
     pub fn queued(&mut self) -> Option<Event> {
-        if let Some(event) = self.session.poll_event() {
+        while let Some(event) = self.session.poll_event() {
             match event {
+                Event::RouteAdded(RedistributedRoute { is_nhrp: true, .. })
+                | Event::RouteDeleted(WithdrawnRoute { is_nhrp: true, .. })
+                    if !self.options.own_routes =>
+                {
+                    self.echoed = true;
+                    continue;
+                }
                 Event::Connected { .. } => {
                     // Unless it is already over again, in which case requests have nowhere to go.
                     self.connected = self.session.is_open();
@@ -231,6 +254,10 @@ impl ZebraClient {
                     };
                 }
                 Link::Up { stream, deadline } => {
+                    if let Some(until) = self.rest_until {
+                        sleep_until(until).await;
+                        self.rest_until = None;
+                    }
                     let interest = if self.session.unwritten().is_empty() {
                         Interest::READABLE
                     } else {

@@ -228,6 +228,7 @@ impl Session {
     /// [`SessionError`]: the connection has to be closed. Events of the frames before stay.
     pub fn receive(&mut self, bytes: &[u8]) -> Result<(), SessionError> {
         self.statistics.octets_in = self.statistics.octets_in.saturating_add(bytes.len() as u64);
+        self.statistics.reads = self.statistics.reads.saturating_add(1);
         let mut frames = std::mem::take(&mut self.frames);
         frames.extend(bytes);
         let result = loop {

@@ -31,6 +31,8 @@ pub struct Statistics {
     pub octets_out: u64,
     /// System calls that wrote something; compare with the messages sent.
     pub writes: u64,
+    /// Reads that brought octets.
+    pub reads: u64,
 }
 
 impl Default for Statistics {
@@ -50,6 +52,7 @@ impl Default for Statistics {
             octets_in: 0,
             octets_out: 0,
             writes: 0,
+            reads: 0,
         }
     }
 }

@@ -54,20 +54,7 @@ async fn dropping_the_future_loses_nothing() {
         let mut fake = Fake::accept(&listener).await;
         fake.open().await;
         for number in 0..COUNT {
-            let Route { prefix, .. } = route(number);
-            let route = RedistributedRoute {
-                vrf: 0,
-                prefix,
-                route_type: 1,
-                is_nhrp: false,
-                is_local: false,
-                is_learned: false,
-                nexthops: 0,
-                nexthop: None,
-                distance: Some(0),
-                metric: Some(number),
-                mtu: None,
-            };
+            let route = told(number, 1);
             let mut bytes = Vec::new();
             Message::RouteAdded(route).encode(fake.table, &mut bytes).unwrap();
             // In halves, so that frames are cut everywhere.
@@ -102,6 +89,53 @@ async fn dropping_the_future_loses_nothing() {
     };
     timeout(PATIENCE * 3, async { tokio::join!(zebra, daemon) }).await.expect("all arrived");
     assert_eq!(client.statistics().connections, 1);
+}
+
+/// A route as zebra tells it; type 1 is a route of the kernel's.
+fn told(number: u32, route_type: u8) -> RedistributedRoute {
+    RedistributedRoute {
+        vrf: 0,
+        prefix: route(number).prefix,
+        route_type,
+        is_nhrp: false,
+        is_local: false,
+        is_learned: false,
+        nexthops: 0,
+        nexthop: None,
+        distance: Some(0),
+        metric: Some(number),
+        mtu: None,
+    }
+}
+
+/// zebra tells own routes back one by one, as the kernel takes them: that wakes nobody for each, and what else zebra has to
+/// say comes through between them.
+#[tokio::test]
+async fn own_routes_that_come_back_disturb_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("zserv.api");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let mut client = ZebraClient::new(Options { own_routes: false, ..options(&socket) });
+    let mut fake = connect(&mut client, &listener).await;
+    let before = client.statistics().reads;
+    let zebra = async {
+        for number in 0..300 {
+            let route_type = if number % 100 == 99 { 1 } else { fake.table.route_type_nhrp };
+            let mut bytes = Vec::new();
+            Message::RouteAdded(told(number, route_type)).encode(fake.table, &mut bytes).unwrap();
+            fake.say_bytes(&bytes).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let daemon = async {
+        for expected in [99, 199, 299] {
+            let Event::RouteAdded(found) = client.next().await else { panic!("an event of something else") };
+            assert_eq!(found.metric, Some(expected));
+        }
+    };
+    timeout(PATIENCE * 3, async { tokio::join!(zebra, daemon) }).await.expect("the three others arrived");
+    let reads = client.statistics().reads - before;
+    assert!((3..=100).contains(&reads), "{reads} reads for 300 routes");
 }
 
 #[tokio::test]

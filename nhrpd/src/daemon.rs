@@ -149,6 +149,8 @@ impl Daemon {
     pub(crate) fn new(options: &Options, frr: SpokenFrr, log: Log, sockets: Sockets) -> Result<Self, String> {
         let mut zebra_options = nhrp_zapi::Options::new(options.zebra_path());
         zebra_options.vty = Some(options.zebra_vty_path());
+        // What this daemon announced it knows.
+        zebra_options.own_routes = false;
         if let Some(release) = &options.zebra_release {
             zebra_options.forced_release =
                 Some(release.parse().map_err(|e| format!("--zebra-release {release}: {e}"))?);
