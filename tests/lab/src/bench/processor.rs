@@ -11,52 +11,56 @@ use nix::unistd::Pid;
 use crate::failure::{Context, Result, ensure};
 use crate::net::Process;
 
+/// Where `/proc/PID/task/TID/schedstat` has what: nanoseconds, counted from the thread's start.
+#[derive(Debug, Clone, Copy)]
+enum Column {
+    Ran = 0,
+    WaitedToRun = 1,
+}
+
 /// Processor time of all threads so far, in seconds. The kernel charges a process also for the packets that it
 /// carries through the network while the process sends.
 pub(super) fn seconds(process: &Process) -> Result<f64> {
-    let mut nanoseconds = 0;
-    for thread in threads(process)? {
-        let path = format!("/proc/{}/task/{thread}/schedstat", process.id());
-        // A thread may have ended meanwhile.
-        let Ok(text) = fs::read_to_string(&path) else { continue };
-        let word = text.split_whitespace().next().and_then(|word| word.parse::<u64>().ok());
-        nanoseconds += word.context(|| format!("{path} is {text:?}"))?;
-    }
-    ensure!(nanoseconds > 0, "the kernel does not say what process {} has used", process.id());
-    Ok(Duration::from_nanos(nanoseconds).as_secs_f64())
+    let seconds = schedstat(process.id(), Column::Ran)?;
+    ensure!(seconds > 0.0, "the kernel does not say what process {} has used", process.id());
+    Ok(seconds)
 }
 
 /// Time that all threads were ready and had no processor, so far, in seconds.
 pub(super) fn waited(process: &Process) -> Result<f64> {
-    let mut nanoseconds = 0;
-    for thread in threads(process)? {
-        let path = format!("/proc/{}/task/{thread}/schedstat", process.id());
-        let Ok(text) = fs::read_to_string(&path) else { continue };
-        let word = text.split_whitespace().nth(1).and_then(|word| word.parse::<u64>().ok());
-        nanoseconds += word.context(|| format!("{path} is {text:?}"))?;
-    }
-    Ok(Duration::from_nanos(nanoseconds).as_secs_f64())
+    schedstat(process.id(), Column::WaitedToRun)
 }
 
 /// Processor time that the kernel's own threads for packets (`ksoftirqd`) have taken so far, in seconds: work that
 /// nobody else is charged with.
 pub(super) fn softirqs() -> Result<f64> {
-    let mut nanoseconds = 0;
+    let mut seconds = 0.0;
     for entry in fs::read_dir("/proc").context(|| "reading /proc".to_owned())?.flatten() {
-        let path = entry.path();
-        let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
-        if name.starts_with("ksoftirqd/") {
-            let text = fs::read_to_string(path.join("schedstat")).unwrap_or_default();
-            let word = text.split_whitespace().next().and_then(|word| word.parse::<u64>().ok());
-            nanoseconds += word.unwrap_or_default();
+        let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        if let Some(id) = id.filter(|_| name.starts_with("ksoftirqd/")) {
+            seconds += schedstat(id, Column::Ran)?;
         }
+    }
+    Ok(seconds)
+}
+
+/// The sum over a process's threads, in seconds.
+fn schedstat(process: u32, column: Column) -> Result<f64> {
+    let mut nanoseconds = 0;
+    for thread in threads(process)? {
+        let path = format!("/proc/{process}/task/{thread}/schedstat");
+        // A thread may have ended meanwhile.
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let word = text.split_whitespace().nth(column as usize).and_then(|word| word.parse::<u64>().ok());
+        nanoseconds += word.context(|| format!("{path} is {text:?}"))?;
     }
     Ok(Duration::from_nanos(nanoseconds).as_secs_f64())
 }
 
-/// Ids of all threads.
-pub(super) fn threads(process: &Process) -> Result<Vec<u32>> {
-    let path = format!("/proc/{}/task", process.id());
+/// Ids of all threads of a process, by its id.
+pub(super) fn threads(process: u32) -> Result<Vec<u32>> {
+    let path = format!("/proc/{process}/task");
     let entries = fs::read_dir(&path).context(|| format!("reading {path}"))?;
     Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
 }
@@ -66,7 +70,7 @@ pub(super) fn pin(process: &Process, processor: usize) -> Result<()> {
     let mut set = CpuSet::new();
     let what = || format!("giving processor {processor} to process {}", process.id());
     set.set(processor).context(what)?;
-    for thread in threads(process)? {
+    for thread in threads(process.id())? {
         let thread = i32::try_from(thread).context(what)?;
         sched_setaffinity(Pid::from_raw(thread), &set).context(what)?;
     }

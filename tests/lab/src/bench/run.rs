@@ -207,7 +207,7 @@ impl Measurement<'_> {
         let mut calls: [BTreeMap<String, f64>; 2] = Default::default();
         // Once for both loads: to begin and to end rewrites the running kernel.
         let Some(count) = Count::start()? else { return Ok(calls) };
-        let threads = processor::threads(self.hub.process()?)?;
+        let threads = processor::threads(self.hub.process()?.id())?;
         let mut before = count.calls(&threads)?;
         for (calls, (name, rounds)) in calls.iter_mut().zip([("first", 1), ("refresh", 5)]) {
             self.closed(&format!("counted-{name}"), few, 0, rounds)?;
