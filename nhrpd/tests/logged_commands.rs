@@ -104,7 +104,7 @@ fn always(tree: &Path, daemon: &str) -> String {
     let before = r#"
 printf 'hostname r1\n' > "$TREE/etc/frr/nhrpd.conf"
 touch "$TREE/etc/frr/vtysh.conf"
-printf 'show running-config|configure terminal|no log commands|do show running-config|log commands|end' \
+printf 'enable|show running-config|configure terminal|no log commands|do show running-config|log commands|end' \
     > "$TREE/etc/frr/requests"
 "#;
     with_daemon(tree, daemon, &[("OPTIONS", OsStr::new("--command-log-always"))], before, ASK)
@@ -114,17 +114,10 @@ fn compare_always(release: &str) {
     let Some(tree) = tree_of(release, &format!("--command-log-always of FRR {release} was not seen")) else {
         return;
     };
-    // What else is in it depends on the daemon's own options.
-    let about = |daemon| {
-        let text = always(&tree, daemon);
-        let told: Vec<String> =
-            text.lines().filter(|line| line.contains("log ") || line.starts_with("b'")).map(str::to_owned).collect();
-        told
-    };
-    let theirs = about(FRRS);
-    assert!(theirs.iter().filter(|line| *line == "log commands").count() == 2, "{theirs:?}");
-    assert!(theirs.iter().any(|line| line.contains("permanent logging")), "{theirs:?}");
-    assert_eq!(theirs, about(OURS), "FRR's first");
+    let theirs = always(&tree, FRRS);
+    assert_eq!(theirs.lines().filter(|line| *line == "log commands").count(), 2, "{theirs}");
+    assert!(theirs.contains("permanent logging"), "{theirs}");
+    assert_eq!(theirs, always(&tree, OURS), "FRR's first");
 }
 
 #[test]
@@ -148,11 +141,12 @@ fn a_request_forges_no_line() {
     let Some(tree) = tree_of("10.3", "no request with a line feed was logged") else { return };
     let before = format!(
         "{BEFORE}
-printf 'show ip nhrp cache\\n2026/01/01 00:00:00 NHRP: forged\\r\\033[2Jand gone' > \"$TREE/etc/frr/requests\""
+printf 'enable|show ip nhrp cache\\n2026/01/01 00:00:00 NHRP: forged\\r\\033[2Jand gone' > \"$TREE/etc/frr/requests\""
     );
-    let then = format!("sleep 1\n{ASK}\ncat \"$TREE/var/log/frr/log\"");
+    // The answer quotes the request as it was.
+    let then = format!("sleep 1\n{ASK}\necho THE LOG\ncat \"$TREE/var/log/frr/log\"");
     let text = with_daemon(&tree, OURS, &[], &before, &then);
-    let log = text.split_once("NHRP:").map_or("", |(_, log)| log);
+    let log = text.split_once("THE LOG\n").map_or("", |(_, log)| log);
     assert!(log.contains(r"show ip nhrp cache\n2026/01/01 00:00:00 NHRP: forged\r\u{1b}[2Jand gone"), "{text}");
-    assert!(!text.contains('\u{1b}') && !text.lines().any(|line| line.starts_with("2026/01/01")), "{text}");
+    assert!(!log.contains('\u{1b}') && !log.lines().any(|line| line.starts_with("2026/01/01")), "{text}");
 }
