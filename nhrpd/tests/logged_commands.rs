@@ -147,6 +147,9 @@ printf 'enable|show ip nhrp cache\\n2026/01/01 00:00:00 NHRP: forged\\r\\033[2Ja
     let then = format!("sleep 1\n{ASK}\necho THE LOG\ncat \"$TREE/var/log/frr/log\"");
     let text = with_daemon(&tree, OURS, &[], &before, &then);
     let log = text.split_once("THE LOG\n").map_or("", |(_, log)| log);
-    assert!(log.contains(r"show ip nhrp cache\n2026/01/01 00:00:00 NHRP: forged\r\u{1b}[2Jand gone"), "{text}");
+    assert!(
+        log.contains(r"show ip nhrp cache\n2026/01/01 00:00:00 NHRP: forged\r\u{1b}[2Jand gone"),
+        "{text}"
+    );
     assert!(!log.contains('\u{1b}') && !log.lines().any(|line| line.starts_with("2026/01/01")), "{text}");
 }

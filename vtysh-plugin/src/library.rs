@@ -339,9 +339,9 @@ impl LibraryConfig {
                 (false, false) => Reply::warning("% failed to remove log filter"),
                 _ => Reply::text(format!(" {text}\n")),
             },
-            LogEdit::Commands(false) if self.logging.commands_always => Reply::warning(
-                "Daemon started with permanent logging turned on for commands, ignoring",
-            ),
+            LogEdit::Commands(false) if self.logging.commands_always => {
+                Reply::warning("Daemon started with permanent logging turned on for commands, ignoring")
+            }
             LogEdit::On(LogTarget::Monitor, _) => Reply::text(MONITOR_DOES_NOTHING),
             LogEdit::Off(LogTarget::Monitor) if release.configures_log_by_northbound() => {
                 Reply::text(MONITOR_DOES_NOTHING)
