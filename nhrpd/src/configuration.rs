@@ -33,6 +33,13 @@ pub(crate) struct Configuration {
 }
 
 impl Configuration {
+    /// Before anything has been read.
+    pub(crate) fn started(options: &Options) -> Self {
+        let mut new = Self::default();
+        new.library.logging.commands_always = options.command_log_always;
+        new
+    }
+
     /// A line that was typed, or that is part of a file.
     pub(crate) fn edit(&mut self, edit: &Edit, in_file: bool) -> Reply {
         if in_file { self.nhrp.apply_again(edit) } else { self.nhrp.apply(edit) }.into()

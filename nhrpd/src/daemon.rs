@@ -59,8 +59,6 @@ pub(crate) struct Daemon {
     pub(crate) apply_at: Option<tokio::time::Instant>,
     /// `--log` as FRR prints it into the configuration.
     pub(crate) command_line_log: Option<String>,
-    /// `--command-log-always`
-    log_commands_always: bool,
     config_to_read: Option<PathBuf>,
     terminals: watch::Sender<TerminalSettings>,
     /// What the engine and the log follow now.
@@ -168,7 +166,7 @@ impl Daemon {
         });
         Ok(Self {
             engine: Recorded::new(limits, options.recording()),
-            configuration: Configuration::default(),
+            configuration: Configuration::started(options),
             frr,
             log,
             hostname,
@@ -176,7 +174,6 @@ impl Daemon {
             files: 0,
             apply_at: None,
             command_line_log,
-            log_commands_always: options.command_log_always,
             config_to_read: options.config_to_read(),
             terminals: watch::Sender::default(),
             applied: nhrp_config::Config::default(),
@@ -211,8 +208,7 @@ impl Daemon {
 
     /// Settings of terminals may have changed.
     pub(crate) fn tell_terminals(&self) {
-        let mut new = self.configuration.library.terminal(&self.hostname, &self.frr.version);
-        new.log_commands |= self.log_commands_always;
+        let new = self.configuration.library.terminal(&self.hostname, &self.frr.version);
         self.terminals.send_if_modified(|old| {
             let changed = *old != new;
             *old = new;

@@ -1,6 +1,7 @@
 //! Log messages in FRR's form, to file, syslog and standard output, with levels and debug topics that change while
 //! running.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
@@ -235,6 +236,21 @@ impl Log {
     }
 }
 
+/// A message never ends its line before its own end, nor moves a terminal's cursor: what it quotes may come from anybody.
+fn one_line(text: &str) -> Cow<'_, str> {
+    // vtysh sends the lines of a file with their ends.
+    let text = text.trim_end_matches('\n');
+    let harmful = |c: char| c.is_control() && c != '\t';
+    if !text.contains(harmful) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if harmful(c) { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    Cow::Owned(out)
+}
+
 fn parse_level(word: &str) -> Option<LogLevel> {
     // FRR takes the beginning of a word: debug, info, warn …
     const WORDS: [&str; 8] = [
@@ -326,6 +342,7 @@ impl<S: Subscriber> Layer<S> for FrrLayer {
 
 impl State {
     fn write(&mut self, level: LogLevel, text: &str) {
+        let text = &*one_line(text);
         let stamp = chrono::Local::now().format("%Y/%m/%d %H:%M:%S");
         let priority = if self.record_priority { format!("{}: ", level.word()) } else { String::new() };
         let line = format!("{stamp} {priority}NHRP: {text}\n");
@@ -409,6 +426,15 @@ mod tests {
         assert_eq!(parse_level("warn"), Some(LogLevel::Warnings));
         assert_eq!(parse_level("loud"), None);
         assert_eq!(parse_level(""), None);
+    }
+
+    #[test]
+    fn a_message_is_one_line_whatever_it_quotes() {
+        assert_eq!(one_line("show ip nhrp\tcache\n"), "show ip nhrp\tcache");
+        assert_eq!(
+            one_line("echo x\n2026/01/01 00:00:00 NHRP: forged\r\u{1b}[2J\u{9b}é"),
+            "echo x\\n2026/01/01 00:00:00 NHRP: forged\\r\\u{1b}[2J\\u{9b}é"
+        );
     }
 
     #[test]

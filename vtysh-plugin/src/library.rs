@@ -339,6 +339,9 @@ impl LibraryConfig {
                 (false, false) => Reply::warning("% failed to remove log filter"),
                 _ => Reply::text(format!(" {text}\n")),
             },
+            LogEdit::Commands(false) if self.logging.commands_always => {
+                Reply::warning("Daemon started with permanent logging turned on for commands, ignoring")
+            }
             LogEdit::On(LogTarget::Monitor, _) => Reply::text(MONITOR_DOES_NOTHING),
             LogEdit::Off(LogTarget::Monitor) if release.configures_log_by_northbound() => {
                 Reply::text(MONITOR_DOES_NOTHING)
@@ -418,7 +421,7 @@ impl LibraryConfig {
             line.push_str(" no login\n");
         }
         let mut out = if line.is_empty() { line } else { format!("line vty\n{line}exit\n") };
-        if self.logging.commands {
+        if self.logging.logs_commands() {
             out.push_str("log commands\n");
         }
         out
@@ -452,7 +455,7 @@ impl LibraryConfig {
             advanced: self.advanced_vty,
             timeout: (seconds > 0).then(|| std::time::Duration::from_secs(seconds)),
             page_length: self.terminal_length,
-            log_commands: self.logging.commands,
+            log_commands: self.logging.logs_commands(),
             access: [
                 rules(ListFamily::Access, &self.access_class),
                 rules(ListFamily::AccessIpv6, &self.access_class_ipv6),

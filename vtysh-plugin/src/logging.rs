@@ -124,6 +124,8 @@ pub struct Logging {
     pub immediate_mode: bool,
     /// `log commands`
     pub commands: bool,
+    /// `--command-log-always`: whatever the configuration says of `log commands`.
+    pub commands_always: bool,
     /// `log filter-text`
     pub filter_text: Vec<String>,
 }
@@ -144,12 +146,19 @@ impl Default for Logging {
             unique_id: true,
             immediate_mode: false,
             commands: false,
+            commands_always: false,
             filter_text: Vec::new(),
         }
     }
 }
 
 impl Logging {
+    /// Whether what is typed is logged.
+    #[must_use]
+    pub fn logs_commands(&self) -> bool {
+        self.commands || self.commands_always
+    }
+
     /// Applies one change.
     pub fn apply(&mut self, edit: &LogEdit) {
         match edit {

@@ -10,7 +10,8 @@ pub(crate) const FRRS: &str = "/usr/lib/frr/nhrpd";
 /// This one, as a copy in the tree.
 pub(crate) const OURS: &str = "/run/nhrpd-ours";
 
-/// `$BEFORE` is done before the daemon starts and belongs to it, `$THEN` when its vty is there.
+/// `$BEFORE` is done before the daemon starts and belongs to it, `$THEN` when its vty is there; `$OPTIONS` are more of the
+/// daemon's.
 const SCRIPT: &str = r#"
 set -eu
 mount --make-rprivate /
@@ -21,7 +22,7 @@ ip link set lo up
 cp "$OURS" "$TREE/run/nhrpd-ours"
 eval "$BEFORE"
 chroot "$TREE" chown -R frr:frr /run/frr /etc/frr /var/log/frr
-chroot "$TREE" "$DAEMON" -A 127.0.0.1 --log stdout --log-level debugging > /dev/null 2>&1 &
+chroot "$TREE" "$DAEMON" -A 127.0.0.1 --log stdout --log-level debugging ${OPTIONS:-} > /dev/null 2>&1 &
 daemon=$!
 trap 'kill $daemon' EXIT
 for _ in $(seq 200); do [ -S "$TREE/run/frr/nhrpd.vty" ] && break; sleep 0.05; done

@@ -30,7 +30,10 @@ pub fn running_config(config: &RunningConfig<'_>) -> String {
     }
     out.push_str("!\n");
     out.push_str(config.library.memstats_line());
-    out.push_str(if config.release.extra_separator() { "!\n!\n!\n!\n" } else { "!\n!\n!\n" });
+    // The last one belongs to the first interface.
+    let interfaces = config.body.starts_with("interface ");
+    let separators = 2 + usize::from(config.release.extra_separator()) + usize::from(interfaces);
+    out.push_str(&"!\n".repeat(separators));
     out.push_str(config.body);
     for line in config.library.list_lines() {
         out.push_str(&line);

@@ -15,14 +15,16 @@ pub(super) const NHRPD: &str = "/usr/lib/frr/nhrpd";
 /// Longest time until watchfrr calls everything up, on a slow guest.
 pub(super) const UP: Duration = Duration::from_secs(40);
 
-/// A tunnel, the release's own `daemons` file with nhrpd and a shorter patience of watchfrr's, and this `frr.conf`.
+/// A tunnel, the release's own `daemons` file with nhrpd and a shorter patience of watchfrr's, and this `frr.conf`. With its
+/// jobs watchfrr has more patience than the 20 s that it has by itself: a slow guest starts four daemons and `vtysh -b` in
+/// more, and a job that is cut short loads no `frr.conf`.
 pub(super) fn prepare(node: &Node, config: &str) -> Result<()> {
     // The lab's own view of /etc/frr is that of the installed package; a node has an empty one.
     let daemons =
         std::fs::read_to_string("/etc/frr/daemons").context(|| "reading /etc/frr/daemons".to_owned())?;
     ensure!(daemons.contains("\nnhrpd=no"), "no line nhrpd=no in /etc/frr/daemons");
     let daemons = daemons.replace("\nnhrpd=no", "\nnhrpd=yes");
-    let patience = "-t 10 --min-restart-interval 5 --max-restart-interval 10";
+    let patience = "-t 10 -T 60 --min-restart-interval 5 --max-restart-interval 10";
     node.write_file("/etc/frr/daemons", &format!("{daemons}\nwatchfrr_options=\"{patience}\"\n"))?;
     node.write_file("/etc/frr/frr.conf", config)?;
     node.sh("chown frr:frr /etc/frr/*; chmod 640 /etc/frr/*

@@ -165,7 +165,7 @@ fn logrotate(node: &Node, pid: u32) -> Result<()> {
     })
 }
 
-/// `write memory` with one file for all, and with a file for each daemon.
+/// `write memory` with one file for all, by vtysh and by watchfrr, and with a file for each daemon.
 fn write_memory(node: &Node) -> Result<()> {
     let set =
         |line: &str| node.run(&["vtysh", "-c", "configure terminal", "-c", "interface gre1", "-c", line]);
@@ -175,6 +175,15 @@ fn write_memory(node: &Node) -> Result<()> {
     ensure!(
         said.status == 0 && file.contains(" ip nhrp holdtime 44\n") && file.contains("nhrp nflog-group 7\n"),
         "write memory said {}{}, frr.conf is {file}",
+        said.stdout,
+        said.stderr
+    );
+    set("ip nhrp holdtime 55")?;
+    let said = node.run(&["vtysh", "-c", "write integrated"])?;
+    let file = node.sh("cat /etc/frr/frr.conf")?;
+    ensure!(
+        said.status == 0 && file.contains(" ip nhrp holdtime 55\n"),
+        "write integrated said {}{}, frr.conf is {file}",
         said.stdout,
         said.stderr
     );
