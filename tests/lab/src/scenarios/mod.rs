@@ -18,6 +18,7 @@ mod ipv6_overlay;
 mod judge_sees_broken_packets;
 mod native_back_end;
 mod nhs_by_name;
+mod northbound_load;
 mod ospf_over_the_tunnel;
 mod package;
 mod preserved_next_hops;
@@ -50,6 +51,9 @@ use crate::failure::{Context, Result};
 use crate::mix::Mix;
 use crate::plan::Backend;
 use crate::release::Release;
+
+/// The scenario whose nhrpd and nhrpctl have feature grpc.
+pub(crate) const GRPC_SCENARIO: &str = "northbound_load";
 
 /// A scenario.
 pub(crate) struct Scenario {
@@ -419,6 +423,14 @@ pub(crate) const ALL: &[Scenario] = &[
         "hundreds of clients of vty, telnet and event socket that mean no good: no registration lost, no long turn",
         hostile_vty::run,
     ),
+    // It needs nhrpd with gRPC, which takes minutes to build, and takes as long again.
+    Scenario {
+        name: GRPC_SCENARIO,
+        about: "100 clients get the state of 20,000 peers by gRPC while they renew: none lost, no long turn, ends at once",
+        mixes: Mixes::Soak,
+        limit: Duration::from_secs(1500),
+        run: northbound_load::run,
+    },
 ];
 
 /// The scenario of this name.
