@@ -95,3 +95,8 @@ fn clients_show_certificates() {
 fn python_clients_follow_what_changes() {
     run("follow.py", "nhrpd-v1.proto", &[]);
 }
+
+#[test]
+fn python_clients_are_told_that_the_daemon_ends() {
+    run("shutdown.py", "nhrpd-v1.proto", &[]);
+}

@@ -128,6 +128,8 @@ async fn run(listener: Listener, ready: mpsc::Sender<io::Result<Connection>>) {
     let mut greeted: JoinSet<Known> = JoinSet::new();
     loop {
         tokio::select! {
+            // Nobody serves them any more.
+            () = ready.closed() => return,
             accepted = accept(&listener) => match accepted {
                 Ok(greeting) => {
                     let handle = greeted.spawn(greeting);
