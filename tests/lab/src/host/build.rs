@@ -55,8 +55,8 @@ pub(crate) enum Nhrpd {
     None,
     /// It is built now.
     Build,
-    /// Likewise, with gRPC; which needs what libyang needs.
-    BuildWithGrpc,
+    /// Likewise, with the optional features that can be built here.
+    BuildWithFeatures,
     /// [`build_tests`] has built it: its integration tests start it. Another build would only compile half of the
     /// dependencies again, without the features that tests add.
     OfTests,
@@ -69,9 +69,7 @@ pub(crate) fn programs(nhrpd: Nhrpd) -> Result<Vec<Program>> {
     let build = ["build", "--quiet", "--package", "nhrpd", "--package", "vtysh-plugin", "--bins"];
     match nhrpd {
         Nhrpd::Build => run_cargo(&build)?,
-        Nhrpd::BuildWithGrpc => {
-            run_cargo(&[&build[..], &["--features", "nhrpd/grpc,vtysh-plugin/grpc"]].concat())?;
-        }
+        Nhrpd::BuildWithFeatures => run_cargo(&[&build[..], features()].concat())?,
         Nhrpd::None | Nhrpd::OfTests => {}
     }
     if nhrpd != Nhrpd::None {

@@ -118,7 +118,7 @@ pub(crate) fn test(
         (machine, build::programs(Nhrpd::OfTests)?)
     } else {
         let (machine, _, programs) = while_fetching(&cache, backend, &[], || {
-            build::programs(if grpc { Nhrpd::BuildWithGrpc } else { nhrpd_of(ours) })
+            build::programs(if grpc { Nhrpd::BuildWithFeatures } else { nhrpd_of(ours) })
         })?;
         (machine, programs)
     };

@@ -110,6 +110,7 @@ pub(crate) struct Lab {
     backend: Backend,
     mix: Mix,
     notes: Vec<String>,
+    skipped: Option<String>,
     kept: Option<Dmvpn>,
 }
 
@@ -451,13 +452,14 @@ const RESOLVE: Duration = Duration::from_secs(10);
 impl Lab {
     /// A lab for scenarios of this release and mix in a guest of this kind.
     pub(crate) fn new(release: Release, backend: Backend, mix: Mix) -> Self {
-        Self { out: PathBuf::new(), release, backend, mix, notes: Vec::new(), kept: None }
+        Self { out: PathBuf::new(), release, backend, mix, notes: Vec::new(), skipped: None, kept: None }
     }
 
     /// Makes it ready for the next scenario, which writes below `out`.
     pub(crate) fn next(&mut self, out: PathBuf) {
         self.out = out;
         self.notes = Vec::new();
+        self.skipped = None;
     }
 
     /// Which daemon runs where.
@@ -498,6 +500,16 @@ impl Lab {
     /// Adds something measured to the scenario's line in the report.
     pub(crate) fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());
+    }
+
+    /// The scenario shows nothing here, for this reason; it is reported as skipped if it ends well.
+    pub(crate) fn skip(&mut self, reason: impl Into<String>) {
+        self.skipped = Some(reason.into());
+    }
+
+    /// Why it was skipped, if it was.
+    pub(crate) fn skipped(&self) -> Option<&str> {
+        self.skipped.as_deref()
     }
 
     /// What was noted.
