@@ -140,6 +140,7 @@ pub(crate) fn start(
     };
     let tls = tls::of(grpc, &listener)?;
     tls::refuse_strangers(grpc, &listener)?;
+    let tls = tls.map(|tls| tls::renewed(tls, grpc, &listener)).transpose()?;
     // One for the life of the process: data trees refer to it from other threads.
     let schema: &'static Schema = Box::leak(Box::new(load(grpc.yang_dir.as_deref())?));
     // One at a time, whoever asks: a turn of the loop is for one of them.

@@ -67,6 +67,7 @@ fn certificates() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let (ours, theirs) = (authority(), authority());
     std::fs::write(folder.path().join("ca.crt"), ours.pem()).unwrap();
+    std::fs::write(folder.path().join("other-ca.crt"), theirs.pem()).unwrap();
     for name in ["hub1", "operator"] {
         issue(folder.path(), name, &ours);
     }

@@ -94,7 +94,7 @@ impl Listener {
     }
 
     /// Binds it. A unix socket is for its owner and `group`, like the vty's.
-    fn bind(&self, group: Option<u32>, tls: Option<Tls>) -> io::Result<Bound> {
+    fn bind(&self, group: Option<u32>, tls: Option<watch::Receiver<Tls>>) -> io::Result<Bound> {
         match self {
             Self::Tcp(address) => {
                 let listener = std::net::TcpListener::bind(address)?;
@@ -133,14 +133,15 @@ pub struct Server {
     ended: std_mpsc::Receiver<()>,
 }
 
-/// Starts the service, on a unix socket always without TLS. The schema lives as long as the process.
+/// Starts the service, on a unix socket always without TLS; what handshakes are done with may change. The schema lives
+/// as long as the process.
 ///
 /// # Errors
 /// The address cannot be listened on, or there are no more threads.
 pub fn serve(
     listener: &Listener,
     group: Option<u32>,
-    tls: Option<Tls>,
+    tls: Option<watch::Receiver<Tls>>,
     schema: &'static Schema,
     device: AnyDevice,
     daemon: Arc<dyn EventLoop>,
