@@ -96,7 +96,7 @@ fn run(options: &Options) -> Result<(), String> {
     let telnet = listen_for_telnet(options);
     // Before the loop, whose end it must outlive: its threads wait for answers of the loop.
     let started = northbound::start(options.grpc()?.as_ref(), &frr.version, process::vty_group())?;
-    let (_northbound, northbound) = started.unzip();
+    let (service, northbound) = started.unzip();
     let metrics = metrics::start(options.metrics()?)?;
     tracing::info!(
         target: "nhrp::common",
@@ -105,6 +105,9 @@ fn run(options: &Options) -> Result<(), String> {
         frr.version
     );
     let mut daemon = daemon::Daemon::new(options, frr, log, sockets)?;
+    if let Some(service) = &service {
+        northbound::go_by(service, daemon.terminals());
+    }
     runtime.block_on(async move {
         let vty = vty.with_terminals(daemon.terminals());
         let requests = daemon::serve_vty(vty, telnet, daemon.terminals());

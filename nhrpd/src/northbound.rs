@@ -7,7 +7,8 @@ mod follow;
 mod tls;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nhrp_config::{Afi, Config};
@@ -15,8 +16,8 @@ use nhrp_engine::{ClearTable as Table, ClearWhat, Input, Selection};
 use nhrp_yang::state::State;
 use nhrp_yang::{ClearTable, Operation, Schema, Which};
 use northbound::{Device, EventLoop, Gone, Handing, Listener, Refusal, Server, Subscribe};
-use tokio::sync::{mpsc, oneshot};
-use vtysh_plugin::{Handler, VtyRequest};
+use tokio::sync::{mpsc, oneshot, watch};
+use vtysh_plugin::{Handler, TerminalSettings, VtyRequest};
 
 use crate::daemon::Daemon;
 use crate::options::Grpc;
@@ -46,6 +47,8 @@ pub(crate) enum Request {
 #[derive(Clone)]
 struct Remote {
     requests: mpsc::Sender<Request>,
+    /// What sessions of the vty go by; there is none before there is a loop.
+    terminals: Arc<OnceLock<watch::Receiver<TerminalSettings>>>,
     tells_of_itself: bool,
 }
 
@@ -94,8 +97,16 @@ impl EventLoop for Remote {
         Box::pin(async move { self.requests.send(Request::Command(request)).await.map_err(|_| Gone) })
     }
 
+    fn logs_commands(&self) -> bool {
+        self.terminals.get().is_some_and(|settings| settings.borrow().log_commands)
+    }
+
     fn subscribe(&self, request: Subscribe) -> Handing<'_> {
         Box::pin(async move { self.requests.send(Request::Subscribe(request)).await.map_err(|_| Gone) })
+    }
+
+    fn ended(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.requests.closed())
     }
 
     fn tells_of_itself(&self) -> bool {
@@ -105,7 +116,16 @@ impl EventLoop for Remote {
 
 /// The running service; it ends with this value, which must outlive the receiver of its requests.
 #[derive(Debug)]
-pub(crate) struct Northbound(#[expect(dead_code, reason = "held until the daemon ends")] Server);
+pub(crate) struct Northbound {
+    _server: Server,
+    terminals: Arc<OnceLock<watch::Receiver<TerminalSettings>>>,
+}
+
+/// Its lines go by the settings of the vty.
+pub(crate) fn go_by(northbound: &Northbound, settings: watch::Receiver<TerminalSettings>) {
+    // There is one loop in a life.
+    let _ = northbound.terminals.set(settings);
+}
 
 /// Starts the service if it is wanted; what it wants comes out of the receiver.
 pub(crate) fn start(
@@ -120,17 +140,19 @@ pub(crate) fn start(
     };
     let tls = tls::of(grpc, &listener)?;
     tls::refuse_strangers(grpc, &listener)?;
+    let tls = tls.map(|tls| tls::renewed(tls, grpc, &listener)).transpose()?;
     // One for the life of the process: data trees refer to it from other threads.
     let schema: &'static Schema = Box::leak(Box::new(load(grpc.yang_dir.as_deref())?));
     // One at a time, whoever asks: a turn of the loop is for one of them.
     let (requests, receiver) = mpsc::channel(1);
-    let remote = Remote { requests, tells_of_itself: grpc.reflection };
+    let terminals = Arc::new(OnceLock::new());
+    let remote = Remote { requests, terminals: Arc::clone(&terminals), tells_of_itself: grpc.reflection };
     let (device, daemon) = (Box::new(remote.clone()), Arc::new(remote));
     let server = northbound::serve(&listener, group, tls, schema, device, daemon, version.to_owned())
         .map_err(|e| format!("cannot listen on {listener} for gRPC: {e}"))?;
     let how = if grpc.tls.is_some() { ", by TLS" } else { "" };
     tracing::info!(target: "nhrp::common", "frr.Northbound and nhrpd.v1 are served on {listener}{how}");
-    Ok(Some((Northbound(server), receiver)))
+    Ok(Some((Northbound { _server: server, terminals }, receiver)))
 }
 
 fn load(directory: Option<&Path>) -> Result<Schema, String> {

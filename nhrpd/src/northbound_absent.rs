@@ -2,7 +2,8 @@
 
 use std::convert::Infallible;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use vtysh_plugin::TerminalSettings;
 
 use crate::daemon::Daemon;
 use crate::options::Grpc;
@@ -25,6 +26,10 @@ pub(crate) fn start(
         None => Ok(None),
         Some(_) => Err("this nhrpd was built without gRPC; build it with 'cargo build --release -p nhrpd --features grpc' (needs cmake and libpcre2-dev)".to_owned()),
     }
+}
+
+pub(crate) fn go_by(northbound: &Northbound, _settings: watch::Receiver<TerminalSettings>) {
+    match *northbound {}
 }
 
 impl Daemon {

@@ -67,6 +67,7 @@ fn certificates() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let (ours, theirs) = (authority(), authority());
     std::fs::write(folder.path().join("ca.crt"), ours.pem()).unwrap();
+    std::fs::write(folder.path().join("other-ca.crt"), theirs.pem()).unwrap();
     for name in ["hub1", "operator"] {
         issue(folder.path(), name, &ours);
     }
@@ -94,4 +95,9 @@ fn clients_show_certificates() {
 #[test]
 fn python_clients_follow_what_changes() {
     run("follow.py", "nhrpd-v1.proto", &[]);
+}
+
+#[test]
+fn python_clients_are_told_that_the_daemon_ends() {
+    run("shutdown.py", "nhrpd-v1.proto", &[]);
 }

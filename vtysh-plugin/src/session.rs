@@ -197,7 +197,8 @@ impl Session {
 
     /// The message of `log commands` about a line that is about to be carried out: as it was typed, mistakes included, behind
     /// the prompt. None of a blank line, nor of watchfrr's question whether the daemon is alive.
-    pub(crate) fn logged(&self, line: &str, from: &str) -> Option<Command> {
+    #[must_use]
+    pub fn logged(&self, line: &str, from: &str) -> Option<Command> {
         let said = !line.trim_start().is_empty() && !line.starts_with("echo PING");
         let text = format!("{from}{}{line}", self.prompt());
         said.then_some(Command::LogMessage { level: LogLevel::Notifications, text })

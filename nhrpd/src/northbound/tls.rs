@@ -1,8 +1,10 @@
-//! Who may reach the service from where, and the files of TLS.
+//! Who may reach the service from where, and the files of TLS, which may be others in the course of time.
 
 use std::path::Path;
 
 use northbound::{Listener, Tls, TlsProblem};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::options::Grpc;
 use crate::process::with_file_rights;
@@ -57,4 +59,32 @@ pub(super) fn of(grpc: &Grpc, listener: &Listener) -> Result<Option<Tls>, String
         }
     })?;
     Ok(Some(tls))
+}
+
+/// The same, and from now on what is in the files whenever SIGHUP comes; as long as that cannot be used, what was
+/// there before. Needs the runtime of the daemon's loop, but not its time.
+pub(super) fn renewed(tls: Tls, grpc: &Grpc, listener: &Listener) -> Result<watch::Receiver<Tls>, String> {
+    let mut asked = signal(SignalKind::hangup()).map_err(|e| format!("cannot listen for signals: {e}"))?;
+    let (renew, current) = watch::channel(tls);
+    let (grpc, listener) = (grpc.clone(), listener.clone());
+    tokio::spawn(async move {
+        while asked.recv().await.is_some() {
+            let (grpc, listener) = (grpc.clone(), listener.clone());
+            let read = tokio::task::spawn_blocking(move || of(&grpc, &listener)).await;
+            match read.unwrap_or_else(|e| Err(e.to_string())) {
+                Ok(None) => {}
+                Ok(Some(tls)) => {
+                    renew.send_replace(tls);
+                    tracing::info!(
+                        target: "nhrp::common",
+                        "gRPC: certificates and key have been read anew; connections that there are go on"
+                    );
+                }
+                Err(problem) => {
+                    tracing::error!(target: "nhrp::common", "{problem}; gRPC goes on with what it had");
+                }
+            }
+        }
+    });
+    Ok(current)
 }

@@ -158,6 +158,23 @@ def check_standard(channel):
         assert b"ShowRequest" in description, description
 
 
+def check_logged(session, show, pb, path):
+    """log commands: what is typed, by whom, mistakes included."""
+    def said():
+        with open(path, encoding="utf-8") as file:
+            return [line.split("gRPC ", 1)[1].strip() for line in file if "gRPC (" in line]
+
+    assert said() == [], said()
+    session.run("show version", "configure terminal", "log commands", "interface gre1", "ip nhrp bogus")
+    assert list(show.Run(pb.ShowRequest(line="show version")))
+    session.run("configure terminal", "no log commands", "show version")
+    who = f"(uid {os.getuid()}, pid {os.getpid()})"
+    assert said() == [f"{who}{line}" for line in (
+        "(config)# interface gre1", "(config-if)# ip nhrp bogus", "# show version", "# configure terminal",
+        "(config)# no log commands",
+    )], said()
+
+
 def main():
     nhrpd, proto = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
@@ -169,7 +186,8 @@ def main():
         import nhrpd_v1_pb2_grpc as rpc
 
         grpc_socket = os.path.join(folder, "grpc")
-        daemon = start(nhrpd, folder, "--grpc-listen", "unix:" + grpc_socket, "--grpc-reflection")
+        daemon = start(nhrpd, folder, "--grpc-listen", "unix:" + grpc_socket, "--grpc-reflection",
+                       "--log", "file:" + os.path.join(folder, "log"))
         try:
             options = [("grpc.default_authority", "localhost")]
             with grpc.insecure_channel("unix:" + grpc_socket, options=options) as channel:
@@ -179,6 +197,7 @@ def main():
                 check_show(show, session, pb, vty)
                 check_exec(stub, session, lambda call: getattr(northbound, call)(getattr(frr, call + "Request")()),
                            pb, vty)
+                check_logged(session, show, pb, os.path.join(folder, "log"))
                 check_complete(stub, pb)
                 check_many(show, pb)
                 check_standard(channel)

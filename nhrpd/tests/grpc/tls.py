@@ -2,12 +2,15 @@
 
     python3 tls.py NHRPD PROTO FOLDER
 
-FOLDER has ca.crt and, as NAME.crt and NAME.key, hub1 and operator, signed by it, and stranger, signed by another one.
+FOLDER has ca.crt and, as NAME.crt and NAME.key, hub1 and operator, signed by it, and stranger, signed by other-ca.crt.
 Needs what client.py needs. Exits 0 if every check held.
 """
 
 import os
+import shutil
+import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -15,7 +18,7 @@ import time
 
 import grpc
 
-from client import make_stubs, refused, start
+from client import make_stubs, refused, start, until
 
 PORT = 50051
 NFLOG = "/frr-nhrpd:nhrp/multicast-nflog-group"
@@ -106,6 +109,58 @@ def check(files, pb, rpc):
         connection.close()
 
 
+def check_renewal(daemon, files, used, log, pb, rpc):
+    """SIGHUP: other files are used if they can be, and nothing that is under way ends."""
+    def put(name, as_name):
+        shutil.copy(os.path.join(files, name), os.path.join(used, as_name))
+
+    def said(words):
+        with open(log, encoding="utf-8") as file:
+            return sum(words in line for line in file)
+
+    def renew(words):
+        before = said(words)
+        daemon.send_signal(signal.SIGHUP)
+        until(lambda: said(words) > before, words)
+        assert said(words) == before + 1
+
+    def shown():
+        return ssl.get_server_certificate(("127.0.0.1", PORT), timeout=10)
+
+    def may(name):
+        with channel(files, name) as other:
+            try:
+                rpc.NorthboundStub(other).CreateCandidate(pb.CreateCandidateRequest(), timeout=10)
+                return True
+            except grpc.RpcError:
+                return False
+
+    old, new = (read(files, name).decode() for name in ("hub1.crt", "operator.crt"))
+    before = channel(files, "operator")
+    stub = rpc.NorthboundStub(before)
+    assert stub.CreateCandidate(pb.CreateCandidateRequest(), timeout=10).candidate_id
+    # Half of a renewal, nonsense, and nothing: each is named, once, and changes nothing.
+    put("operator.crt", "hub1.crt")
+    renew("hub1.key: the key does not fit the certificate in")
+    with open(os.path.join(used, "hub1.crt"), "w", encoding="ascii") as file:
+        file.write("nonsense")
+    renew("hub1.crt: no certificate in PEM form")
+    os.remove(os.path.join(used, "hub1.crt"))
+    renew("hub1.crt: cannot read it")
+    assert shown().strip() == old.strip() and may("operator") and not may("stranger")
+    # The whole of it, and then another authority.
+    put("operator.crt", "hub1.crt")
+    put("operator.key", "hub1.key")
+    renew("have been read anew")
+    assert shown().strip() == new.strip() and may("operator")
+    put("other-ca.crt", "ca.crt")
+    renew("have been read anew")
+    assert may("stranger") and not may("operator")
+    # Who had a connection has it still.
+    assert stub.CreateCandidate(pb.CreateCandidateRequest(), timeout=10).candidate_id
+    before.close()
+
+
 def main():
     nhrpd, proto, files = sys.argv[1:]
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
@@ -115,11 +170,14 @@ def main():
         import frr_northbound_pb2_grpc as rpc
 
         check_refusals(nhrpd, folder, files)
-        tls = [f"--grpc-tls-{option}={os.path.join(files, file)}" for option, file in (
+        used, log = os.path.join(folder, "used"), os.path.join(folder, "log")
+        shutil.copytree(files, used)
+        tls = [f"--grpc-tls-{option}={os.path.join(used, file)}" for option, file in (
             ("cert", "hub1.crt"), ("key", "hub1.key"), ("ca", "ca.crt"))]
-        daemon = start(nhrpd, folder, "--grpc-listen", f"0.0.0.0:{PORT}", *tls)
+        daemon = start(nhrpd, folder, "--grpc-listen", f"0.0.0.0:{PORT}", *tls, "--log", "file:" + log)
         try:
             check(files, pb, rpc)
+            check_renewal(daemon, files, used, log, pb, rpc)
             daemon.terminate()
             assert daemon.wait(10) == 0, daemon.returncode
         finally:

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -33,8 +33,8 @@ const QUIET: Duration = Duration::from_secs(1);
 
 /// What is listened on.
 pub(crate) enum Bound {
-    /// Address and port, with TLS or without.
-    Tcp(std::net::TcpListener, Option<Tls>),
+    /// Address and port, with TLS or without. Each handshake is done with what is there when it begins.
+    Tcp(std::net::TcpListener, Option<watch::Receiver<Tls>>),
     /// A unix socket, and the group that may connect besides root and the daemon's user.
     Unix(std::os::unix::net::UnixListener, Option<u32>),
 }
@@ -92,7 +92,7 @@ async fn unix(stream: UnixStream, group: Option<u32>) -> Known {
 }
 
 enum Listener {
-    Tcp(TcpListener, Option<Tls>),
+    Tcp(TcpListener, Option<watch::Receiver<Tls>>),
     Unix(UnixListener, Option<u32>),
 }
 
@@ -128,6 +128,8 @@ async fn run(listener: Listener, ready: mpsc::Sender<io::Result<Connection>>) {
     let mut greeted: JoinSet<Known> = JoinSet::new();
     loop {
         tokio::select! {
+            // Nobody serves them any more.
+            () = ready.closed() => return,
             accepted = accept(&listener) => match accepted {
                 Ok(greeting) => {
                     let handle = greeted.spawn(greeting);
@@ -169,7 +171,8 @@ async fn accept(listener: &Listener) -> io::Result<Pin<Box<dyn Future<Output = K
     Ok(match listener {
         Listener::Tcp(listener, tls) => {
             let (stream, address) = listener.accept().await?;
-            Box::pin(tcp(stream, address, tls.clone()))
+            let tls = tls.as_ref().map(|tls| tls.borrow().clone());
+            Box::pin(tcp(stream, address, tls))
         }
         Listener::Unix(listener, group) => {
             let (stream, _) = listener.accept().await?;

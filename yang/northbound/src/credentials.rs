@@ -38,6 +38,14 @@ impl fmt::Display for Caller {
     }
 }
 
+/// Who calls: FRR's word for all of them, and who it is.
+pub(crate) fn caller<T>(request: &tonic::Request<T>) -> String {
+    match request.extensions().get::<Caller>() {
+        Some(caller) => format!("gRPC ({caller})"),
+        None => "gRPC".to_owned(),
+    }
+}
+
 /// Whether a process may connect: root's, the daemon's own user's, and those of the group, which is that of the
 /// socket's file. The mode of the file says the same, as long as nobody changes it.
 pub(crate) fn may_connect(uid: u32, gid: u32, group: Option<u32>) -> bool {

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use nhrp_yang::Schema;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, watch};
 use tonic::service::Routes;
 
 use crate::accept::{Bound, connections};
@@ -35,8 +35,10 @@ const MAX_MESSAGE: usize = 4 << 20;
 const STREAMS: u32 = 100;
 /// A client that does not answer a ping for so long is gone.
 const KEEPALIVE: Duration = Duration::from_secs(30);
-/// How long the end of the daemon waits for a call under way.
+/// How long the end of the daemon waits for calls under way.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// The part of it that clients have to take the ends of their calls; whoever has not by then loses the connection.
+const FAREWELL: Duration = Duration::from_millis(1500);
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +94,7 @@ impl Listener {
     }
 
     /// Binds it. A unix socket is for its owner and `group`, like the vty's.
-    fn bind(&self, group: Option<u32>, tls: Option<Tls>) -> io::Result<Bound> {
+    fn bind(&self, group: Option<u32>, tls: Option<watch::Receiver<Tls>>) -> io::Result<Bound> {
         match self {
             Self::Tcp(address) => {
                 let listener = std::net::TcpListener::bind(address)?;
@@ -127,18 +129,19 @@ fn remove_socket(path: &Path) -> io::Result<()> {
 /// The running service; it ends with this value.
 #[derive(Debug)]
 pub struct Server {
-    stop: Option<oneshot::Sender<()>>,
+    stop: Option<watch::Sender<()>>,
     ended: std_mpsc::Receiver<()>,
 }
 
-/// Starts the service, on a unix socket always without TLS. The schema lives as long as the process.
+/// Starts the service, on a unix socket always without TLS; what handshakes are done with may change. The schema lives
+/// as long as the process.
 ///
 /// # Errors
 /// The address cannot be listened on, or there are no more threads.
 pub fn serve(
     listener: &Listener,
     group: Option<u32>,
-    tls: Option<Tls>,
+    tls: Option<watch::Receiver<Tls>>,
     schema: &'static Schema,
     device: AnyDevice,
     daemon: Arc<dyn EventLoop>,
@@ -146,7 +149,7 @@ pub fn serve(
 ) -> io::Result<Server> {
     let bound = listener.bind(group, tls)?;
     let (jobs, mut waiting) = mpsc::channel::<Job>(QUEUE);
-    let (stop, stopped) = oneshot::channel();
+    let (stop, stopped) = watch::channel(());
     let (ending, ended) = std_mpsc::channel();
     let transport_ending = ending.clone();
     thread::Builder::new().name("datastores".into()).spawn(move || {
@@ -162,7 +165,7 @@ pub fn serve(
         if let Err(error) = runtime.block_on(transport(bound, service, Own::new(daemon), stopped)) {
             tracing::error!(target: "nhrp::common", "the gRPC service has ended: {error}; restart nhrpd to use it again");
         }
-        // What is still being sent is given up, and with it the way to the datastores.
+        // What is still being sent now is given up, and with it the way to the datastores.
         runtime.shutdown_background();
         drop(transport_ending);
     })?;
@@ -173,7 +176,7 @@ async fn transport(
     bound: Bound,
     service: Service,
     own: Own,
-    stopped: oneshot::Receiver<()>,
+    stopped: watch::Receiver<()>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let candidates = CandidatesServer::new(service.clone());
     let northbound = NorthboundServer::new(service).max_decoding_message_size(MAX_MESSAGE);
@@ -182,18 +185,23 @@ async fn transport(
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .add_routes(own.beside(Routes::new(northbound).add_service(candidates)));
-    let serving = async {
-        router.serve_with_incoming(connections(bound)?).await?;
-        Ok::<(), Box<dyn std::error::Error>>(())
-    };
+    // The daemon's loop is gone by then, so that every call ends by itself, and says so.
+    let serving = router.serve_with_incoming_shutdown(connections(bound)?, end_of(stopped.clone()));
     tokio::select! {
-        ended = serving => ended,
-        _ = stopped => Ok(()),
+        ended = serving => Ok(ended?),
+        () = async { end_of(stopped).await; tokio::time::sleep(FAREWELL).await } => Ok(()),
     }
 }
 
+/// Waits for the end of the daemon.
+async fn end_of(mut stopped: watch::Receiver<()>) {
+    // Nothing is ever sent: the sender's end is the word.
+    while stopped.changed().await.is_ok() {}
+}
+
 impl Drop for Server {
-    /// Calls under way are given up, but for the one that the datastores are at.
+    /// Clients are told that calls under way are given up, but for the one that the datastores are at. To be dropped
+    /// after what answers the daemon's side of them.
     fn drop(&mut self) {
         drop(self.stop.take());
         // Both threads let go of their end when they are done.

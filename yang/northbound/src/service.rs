@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use nhrp_yang::{Format, WithDefaults};
 
-use crate::credentials::Caller;
+use crate::credentials::caller;
 use crate::fault::{Code, Fault};
 use crate::job::{Job, Stores};
 use crate::proto::northbound_server::Northbound;
@@ -68,14 +68,6 @@ fn with_defaults(wanted: bool) -> WithDefaults {
 
 fn pairs(values: Vec<PathValue>) -> Vec<(String, String)> {
     values.into_iter().map(|pair| (pair.path, pair.value)).collect()
-}
-
-/// Who calls: FRR's word for all of them, and who it is.
-fn caller<T>(request: &Request<T>) -> String {
-    match request.extensions().get::<Caller>() {
-        Some(caller) => format!("gRPC ({caller})"),
-        None => "gRPC".to_owned(),
-    }
 }
 
 type Answer<T> = Result<Response<T>, Status>;

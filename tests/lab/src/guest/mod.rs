@@ -95,9 +95,10 @@ fn run_case(dir: &Path, lab: &mut Lab, case: &Case) -> Report {
         lab.next(case_dir(dir, &case.id())?);
         (scenario.run)(lab)
     });
-    let outcome = match result {
-        Ok(()) => Outcome::Passed,
-        Err(failure) => Outcome::Failed(failure.to_string()),
+    let outcome = match (result, lab.skipped()) {
+        (Ok(()), None) => Outcome::Passed,
+        (Ok(()), Some(reason)) => Outcome::Skipped(reason.to_owned()),
+        (Err(failure), _) => Outcome::Failed(failure.to_string()),
     };
     let notes = lab.notes().to_vec();
     Report { id: case.id(), outcome, seconds: started.elapsed().as_secs_f64(), notes }

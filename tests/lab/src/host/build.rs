@@ -55,6 +55,8 @@ pub(crate) enum Nhrpd {
     None,
     /// It is built now.
     Build,
+    /// Likewise, with the optional features that can be built here.
+    BuildWithFeatures,
     /// [`build_tests`] has built it: its integration tests start it. Another build would only compile half of the
     /// dependencies again, without the features that tests add.
     OfTests,
@@ -64,8 +66,11 @@ pub(crate) enum Nhrpd {
 pub(crate) fn programs(nhrpd: Nhrpd) -> Result<Vec<Program>> {
     let lab = std::env::current_exe().context(|| "finding this program".to_owned())?;
     let mut programs = vec![Program { name: "lab", path: lab.clone() }];
-    if nhrpd == Nhrpd::Build {
-        run_cargo(&["build", "--quiet", "--package", "nhrpd", "--package", "vtysh-plugin", "--bins"])?;
+    let build = ["build", "--quiet", "--package", "nhrpd", "--package", "vtysh-plugin", "--bins"];
+    match nhrpd {
+        Nhrpd::Build => run_cargo(&build)?,
+        Nhrpd::BuildWithFeatures => run_cargo(&[&build[..], features()].concat())?,
+        Nhrpd::None | Nhrpd::OfTests => {}
     }
     if nhrpd != Nhrpd::None {
         for name in ["nhrpd", "nhrpctl"] {

@@ -20,7 +20,7 @@ use crate::failure::{Failure, Result, ensure};
 use crate::mix::Mix;
 use crate::plan::{Backend, Case, Outcome, Plan, Report, Task};
 use crate::release::Release;
-use crate::scenarios;
+use crate::scenarios::{self, GRPC_SCENARIO};
 
 /// Boots that run at the same time.
 pub(super) const WORKERS: usize = 2;
@@ -110,14 +110,16 @@ pub(crate) fn test(
     }
     let cache = Cache::open()?;
     let ours = batches.iter().flat_map(|batch| &batch.cases).any(|case| case.mix.uses_ours());
+    let grpc = batches.iter().flat_map(|batch| &batch.cases).any(|case| case.scenario == GRPC_SCENARIO);
     let mut total = Tally::default();
     let (machine, mut programs) = if names.is_empty() {
         let (machine, trees, ()) = while_fetching(&cache, backend, &Release::ALL, build::build_tests)?;
         total += build::test_workspace(&trees)?;
         (machine, build::programs(Nhrpd::OfTests)?)
     } else {
-        let (machine, _, programs) =
-            while_fetching(&cache, backend, &[], || build::programs(nhrpd_of(ours)))?;
+        let (machine, _, programs) = while_fetching(&cache, backend, &[], || {
+            build::programs(if grpc { Nhrpd::BuildWithFeatures } else { nhrpd_of(ours) })
+        })?;
         (machine, programs)
     };
     if batches.iter().flat_map(|batch| &batch.cases).any(|case| case.scenario == scenarios::PACKAGE_SCENARIO)

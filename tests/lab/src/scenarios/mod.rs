@@ -18,6 +18,7 @@ mod ipv6_overlay;
 mod judge_sees_broken_packets;
 mod native_back_end;
 mod nhs_by_name;
+mod northbound_load;
 mod ospf_over_the_tunnel;
 mod package;
 mod preserved_next_hops;
@@ -50,6 +51,9 @@ use crate::failure::{Context, Result};
 use crate::mix::Mix;
 use crate::plan::Backend;
 use crate::release::Release;
+
+/// The scenario whose nhrpd and nhrpctl have feature grpc.
+pub(crate) const GRPC_SCENARIO: &str = "northbound_load";
 
 /// A scenario.
 pub(crate) struct Scenario {
@@ -106,6 +110,7 @@ pub(crate) struct Lab {
     backend: Backend,
     mix: Mix,
     notes: Vec<String>,
+    skipped: Option<String>,
     kept: Option<Dmvpn>,
 }
 
@@ -419,6 +424,14 @@ pub(crate) const ALL: &[Scenario] = &[
         "hundreds of clients of vty, telnet and event socket that mean no good: no registration lost, no long turn",
         hostile_vty::run,
     ),
+    // It needs nhrpd with gRPC, which takes minutes to build, and takes as long again.
+    Scenario {
+        name: GRPC_SCENARIO,
+        about: "100 clients get the state of 20,000 peers by gRPC while they renew: none lost, no long turn, ends at once",
+        mixes: Mixes::Soak,
+        limit: Duration::from_secs(1500),
+        run: northbound_load::run,
+    },
 ];
 
 /// The scenario of this name.
@@ -439,13 +452,14 @@ const RESOLVE: Duration = Duration::from_secs(10);
 impl Lab {
     /// A lab for scenarios of this release and mix in a guest of this kind.
     pub(crate) fn new(release: Release, backend: Backend, mix: Mix) -> Self {
-        Self { out: PathBuf::new(), release, backend, mix, notes: Vec::new(), kept: None }
+        Self { out: PathBuf::new(), release, backend, mix, notes: Vec::new(), skipped: None, kept: None }
     }
 
     /// Makes it ready for the next scenario, which writes below `out`.
     pub(crate) fn next(&mut self, out: PathBuf) {
         self.out = out;
         self.notes = Vec::new();
+        self.skipped = None;
     }
 
     /// Which daemon runs where.
@@ -486,6 +500,16 @@ impl Lab {
     /// Adds something measured to the scenario's line in the report.
     pub(crate) fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());
+    }
+
+    /// The scenario shows nothing here, for this reason; it is reported as skipped if it ends well.
+    pub(crate) fn skip(&mut self, reason: impl Into<String>) {
+        self.skipped = Some(reason.into());
+    }
+
+    /// Why it was skipped, if it was.
+    pub(crate) fn skipped(&self) -> Option<&str> {
+        self.skipped.as_deref()
     }
 
     /// What was noted.

@@ -14,6 +14,7 @@ use vtysh_plugin::{
 use super::EventLoop;
 use super::parts::Parts;
 use crate::Gone;
+use crate::credentials::caller;
 use crate::proto_v1::complete_request::Mode;
 use crate::proto_v1::complete_response::Outcome;
 use crate::proto_v1::exec_response::ReturnCode as WireCode;
@@ -57,7 +58,19 @@ impl Console {
         answer.await.map_err(|_| Gone)
     }
 
-    async fn line(&self, session: &mut Session, line: &str) -> Result<Reply, Gone> {
+    /// The message of `log commands`, if it is wanted, before the line is carried out.
+    async fn log(&self, session: &Session, line: &str, from: &str) -> Result<(), Gone> {
+        if self.daemon.logs_commands()
+            && let Some(command) = session.logged(line, from)
+        {
+            // In the order of the commands; the answer says nothing.
+            self.daemon.command(VtyRequest { command, reply: oneshot::channel().0 }).await?;
+        }
+        Ok(())
+    }
+
+    async fn line(&self, session: &mut Session, line: &str, from: &str) -> Result<Reply, Gone> {
+        self.log(session, line, from).await?;
         match session.begin(line) {
             Step::Reply(reply) => Ok(reply),
             // Its messages go into a descriptor, and there is none here; FRR's words on a terminal.
@@ -68,12 +81,17 @@ impl Console {
         }
     }
 
-    async fn lines(&self, request: ExecRequest, answers: mpsc::Sender<Result<ExecResponse, Status>>) {
+    async fn lines(
+        &self,
+        request: ExecRequest,
+        from: &str,
+        answers: mpsc::Sender<Result<ExecResponse, Status>>,
+    ) {
         let mut session = Session::at(Node::Enable);
         for (number, line) in (0..).zip(&request.lines) {
             // A client that is gone wants nothing more done.
             let Ok(slot) = answers.reserve().await else { break };
-            let reply = match self.line(&mut session, line).await {
+            let reply = match self.line(&mut session, line, from).await {
                 Ok(reply) => reply,
                 Err(gone) => return slot.send(Err(gone.into())),
             };
@@ -145,10 +163,13 @@ impl Show for Console {
     type RunStream = tokio_stream::Iter<ShowParts>;
 
     async fn run(&self, request: Request<ShowRequest>) -> Result<Response<Self::RunStream>, Status> {
+        let from = caller(&request);
         let line = request.into_inner().line;
         check(&line)?;
         let slot = self.slot()?;
-        let reply = match Session::at(Node::Enable).begin(&line) {
+        let mut session = Session::at(Node::Enable);
+        self.log(&session, &line, &from).await?;
+        let reply = match session.begin(&line) {
             Step::Ask(command @ (Command::Show(_) | Command::Write(WriteTarget::Terminal)), _) => {
                 self.ask(command).await?
             }
@@ -188,6 +209,7 @@ impl Exec for Console {
     type RunStream = ReceiverStream<Result<ExecResponse, Status>>;
 
     async fn run(&self, request: Request<ExecRequest>) -> Result<Response<Self::RunStream>, Status> {
+        let from = caller(&request);
         let request = request.into_inner();
         if request.lines.is_empty() {
             return Err(Status::invalid_argument("no lines"));
@@ -197,7 +219,7 @@ impl Exec for Console {
         let (answers, stream) = mpsc::channel(1);
         let console = self.clone();
         tokio::spawn(async move {
-            console.lines(request, answers).await;
+            console.lines(request, &from, answers).await;
             drop(slot);
         });
         Ok(Response::new(ReceiverStream::new(stream)))

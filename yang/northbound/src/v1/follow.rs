@@ -72,6 +72,8 @@ impl Follow {
             }
             tokio::select! {
                 () = tokio::time::sleep_until(since + BETWEEN_SNAPSHOTS) => {}
+                // Its queue went with the daemon; who follows is told at once.
+                () = self.0.ended() => {}
                 () = answers.closed() => return Err(HungUp),
             }
             subscribed = match self.subscribe(&ticket).await {

@@ -34,11 +34,17 @@ pub trait EventLoop: Send + Sync {
     /// [`Gone`]
     fn command(&self, request: VtyRequest) -> Handing<'_>;
 
+    /// Whether what is typed is to be logged (`log commands`).
+    fn logs_commands(&self) -> bool;
+
     /// Hands over the wish for a snapshot and what changes behind it, for [`Followers::subscribe`].
     ///
     /// # Errors
     /// [`Gone`]
     fn subscribe(&self, request: Subscribe) -> Handing<'_>;
+
+    /// Waits until it has ended: nothing that is handed over from then on is answered.
+    fn ended(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 
     /// Whether clients are told what is served, and that it is (reflection and health).
     fn tells_of_itself(&self) -> bool {
