@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fake::{Fake, PATIENCE, connect, gre, options, route, until};
 use nhrp_zapi::{
-    DisconnectReason, Event, Message, Options, RedistributedRoute, Request, Route, ZebraClient, ZebraError,
+    DisconnectReason, Event, Message, Options, RedistributedRoute, Request, ZebraClient, ZebraError,
 };
 use tokio::net::UnixListener;
 use tokio::time::timeout;

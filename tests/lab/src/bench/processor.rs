@@ -21,32 +21,32 @@ enum Column {
 /// Processor time of all threads so far, in seconds. The kernel charges a process also for the packets that it
 /// carries through the network while the process sends.
 pub(super) fn seconds(process: &Process) -> Result<f64> {
-    let seconds = schedstat(process.id(), Column::Ran)?;
-    ensure!(seconds > 0.0, "the kernel does not say what process {} has used", process.id());
-    Ok(seconds)
+    let ran = schedstat(process.id(), Column::Ran)?;
+    ensure!(!ran.is_zero(), "the kernel does not say what process {} has used", process.id());
+    Ok(ran.as_secs_f64())
 }
 
 /// Time that all threads were ready and had no processor, so far, in seconds.
 pub(super) fn waited(process: &Process) -> Result<f64> {
-    schedstat(process.id(), Column::WaitedToRun)
+    Ok(schedstat(process.id(), Column::WaitedToRun)?.as_secs_f64())
 }
 
 /// Processor time that the kernel's own threads for packets (`ksoftirqd`) have taken so far, in seconds: work that
 /// nobody else is charged with.
 pub(super) fn softirqs() -> Result<f64> {
-    let mut seconds = 0.0;
+    let mut ran = Duration::ZERO;
     for entry in fs::read_dir("/proc").context(|| "reading /proc".to_owned())?.flatten() {
         let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
         let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
         if let Some(id) = id.filter(|_| name.starts_with("ksoftirqd/")) {
-            seconds += schedstat(id, Column::Ran)?;
+            ran += schedstat(id, Column::Ran)?;
         }
     }
-    Ok(seconds)
+    Ok(ran.as_secs_f64())
 }
 
-/// The sum over a process's threads, in seconds.
-fn schedstat(process: u32, column: Column) -> Result<f64> {
+/// The sum over a process's threads.
+fn schedstat(process: u32, column: Column) -> Result<Duration> {
     let mut nanoseconds = 0;
     for thread in threads(process)? {
         let path = format!("/proc/{process}/task/{thread}/schedstat");
@@ -55,7 +55,7 @@ fn schedstat(process: u32, column: Column) -> Result<f64> {
         let word = text.split_whitespace().nth(column as usize).and_then(|word| word.parse::<u64>().ok());
         nanoseconds += word.context(|| format!("{path} is {text:?}"))?;
     }
-    Ok(Duration::from_nanos(nanoseconds).as_secs_f64())
+    Ok(Duration::from_nanos(nanoseconds))
 }
 
 /// Ids of all threads of a process, by its id.
