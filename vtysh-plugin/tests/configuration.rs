@@ -27,6 +27,34 @@ fn frrs_own_text_comes_back_to_the_byte() {
     }
 }
 
+/// What the nhrpd of 8.4.4, 10.3 and 10.7.1 make of these lines: how many `!` there are depends on what is between them.
+#[test]
+fn there_are_as_many_separators_as_in_frr() {
+    let interface = "interface gre1\n ip nhrp network-id 1\nexit\n!\n";
+    let memstats = "debug memstats-at-exit\n";
+    let list = "access-list b seq 5 permit any\n";
+    for (version, more) in [("8.4.4", "!\n"), ("10.3", ""), ("10.7.1", "")] {
+        let cases = [
+            (String::new(), format!("!\n!\n!\n{more}!\n!\n!\n")),
+            (list.to_owned(), format!("!\n!\n!\n{more}!\n{list}!\n!\n")),
+            (interface.to_owned(), format!("!\n!\n!\n{more}!\n{interface}!\n!\n!\n")),
+            (memstats.to_owned(), format!("!\n{memstats}!\n!\n!\n{more}!\n!\n!\n")),
+            (format!("{memstats}{list}"), format!("!\n{memstats}!\n!\n!\n{more}!\n{list}!\n!\n")),
+            (
+                format!("{memstats}{interface}"),
+                format!("!\n{memstats}!\n!\n!\n{more}!\n{interface}!\n!\n!\n"),
+            ),
+        ];
+        for (typed, printed) in cases {
+            let mut daemon = Standalone::new(version);
+            assert_eq!(read_config(&typed, &mut daemon), []);
+            let running = daemon.running_config();
+            let (_, rest) = running.split_once("hostname r1\n").unwrap();
+            assert_eq!(rest, printed, "{version}: {typed}");
+        }
+    }
+}
+
 /// All that FRR's library keeps, as the nhrpd of 10.3 prints it.
 #[test]
 fn the_librarys_part_comes_back_to_the_byte() {

@@ -29,11 +29,12 @@ pub fn running_config(config: &RunningConfig<'_>) -> String {
         out.push('\n');
     }
     out.push_str("!\n");
-    out.push_str(config.library.memstats_line());
-    // The last one belongs to the first interface.
-    let interfaces = config.body.starts_with("interface ");
-    let separators = 2 + usize::from(config.release.extra_separator()) + usize::from(interfaces);
-    out.push_str(&"!\n".repeat(separators));
+    let memstats = config.library.memstats_line();
+    out.push_str(memstats);
+    // FRR ends what some parts have written with one more. That of debug lines, which is always there, is in the body.
+    let of_parts = [!memstats.is_empty(), config.body.starts_with("interface ")];
+    let of_parts = of_parts.into_iter().filter(|there| *there).count();
+    out.push_str(&"!\n".repeat(2 + usize::from(config.release.extra_separator()) + of_parts));
     out.push_str(config.body);
     for line in config.library.list_lines() {
         out.push_str(&line);
