@@ -28,8 +28,8 @@ const READS_IN_A_ROW: usize = 4;
 const SEND_BUFFER: usize = 1 << 20;
 /// How long [`ZebraClient::close`] waits for zebra to read.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long zebra's socket is left alone after echoes of own routes: it tells each on its
-/// own as the kernel takes it, for seconds if there were thousands, and to be woken for each costs more than the route.
+/// How long zebra's socket is left alone after echoes of own routes: zebra tells each on its own as the kernel takes it, for
+/// seconds if there were thousands, and to be woken for each costs more than the route.
 const REST: Duration = Duration::from_millis(20);
 /// An absent zebra is mentioned again after this long.
 const REMIND: Duration = Duration::from_secs(600);

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use super::{Subject, processor};
+use super::Subject;
 use crate::crowd::load::Outcome;
 use crate::failure::{Context, Result, ensure};
 use crate::frr::Frr;
@@ -39,8 +39,8 @@ exit
 
 /// Where there are two processors, responder and generator have one each: the scheduler else puts who is woken beside
 /// who wakes it, and what is measured is how often.
-const RESPONDER: usize = 0;
-const GENERATOR: usize = 1;
+const RESPONDER: &str = "0";
+const GENERATOR: &str = "1";
 
 /// Longest time until the hub answers its first request, on an emulated processor.
 const START: Duration = Duration::from_secs(60);
@@ -93,7 +93,10 @@ impl Hub {
         let processors = available_parallelism().map_or(1, NonZero::get);
         let hub = Self { responder, network, processors };
         if processors > 1 {
-            processor::pin(hub.process()?, RESPONDER)?;
+            let pid = hub.process()?.id();
+            hub.network
+                .node("hub")?
+                .sh(&format!("taskset --all-tasks --cpu-list --pid {RESPONDER} {pid}"))?;
         }
         Ok(hub)
     }
@@ -116,7 +119,9 @@ impl Hub {
 
     /// Lets spokes register; `name` tells the load's log apart.
     pub(super) fn load(&self, name: &str, options: &[String], limit: Duration) -> Result<Outcome> {
-        let mut words: Vec<String> = ["/lab/bin/lab", "load"].map(ToOwned::to_owned).into();
+        let pinned: &[&str] = if self.processors > 1 { &["taskset", "--cpu-list", GENERATOR] } else { &[] };
+        let mut words: Vec<String> =
+            [pinned, &["/lab/bin/lab", "load"]].concat().into_iter().map(ToOwned::to_owned).collect();
         words.extend([
             format!("--nbma={FIRST_NBMA}"),
             format!("--overlay={FIRST_OVERLAY}"),
@@ -125,9 +130,6 @@ impl Hub {
             format!("--key={KEY}"),
         ]);
         words.extend_from_slice(options);
-        if self.processors > 1 {
-            words.push(format!("--processor={GENERATOR}"));
-        }
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let mut process = self.network.node("crowd")?.spawn(name, &words)?;
         let end = wait_until(&format!("the load {name} to end"), limit, || {

@@ -5,9 +5,6 @@
 use std::fs;
 use std::time::Duration;
 
-use nix::sched::{CpuSet, sched_setaffinity};
-use nix::unistd::Pid;
-
 use crate::failure::{Context, Result, ensure};
 use crate::net::Process;
 
@@ -63,18 +60,6 @@ pub(super) fn threads(process: u32) -> Result<Vec<u32>> {
     let path = format!("/proc/{process}/task");
     let entries = fs::read_dir(&path).context(|| format!("reading {path}"))?;
     Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
-}
-
-/// Gives all threads of a process one processor, so that no other subject of a measurement shares it.
-pub(super) fn pin(process: &Process, processor: usize) -> Result<()> {
-    let mut set = CpuSet::new();
-    let what = || format!("giving processor {processor} to process {}", process.id());
-    set.set(processor).context(what)?;
-    for thread in threads(process.id())? {
-        let thread = i32::try_from(thread).context(what)?;
-        sched_setaffinity(Pid::from_raw(thread), &set).context(what)?;
-    }
-    Ok(())
 }
 
 /// Resident memory, in octets.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::spokes::Spokes;
 use crate::dmvpn::{Dmvpn, nbma, overlay};
-use crate::failure::Result;
+use crate::failure::{Result, ensure};
 use crate::net::{Process, wait_until};
 
 /// Network that holds every NBMA address of a crowd.
@@ -66,6 +66,21 @@ impl Crowd {
     /// What the generator has said so far, a line a second and at the end of each round.
     pub(crate) fn said(&self) -> String {
         self.process.output()
+    }
+
+    /// Waits until so many more rounds are complete, all of which but one begin after this, and tells how many there are then.
+    ///
+    /// # Errors
+    /// In some round a registration was refused, or a request had no answer.
+    pub(crate) fn none_lost(&mut self, more: u32, timeout: Duration) -> Result<u32> {
+        let complete = " complete in ";
+        let rounds = u32::try_from(self.said().matches(complete).count()).unwrap_or_default() + more;
+        self.wait_complete(rounds, timeout)?;
+        let said = self.said();
+        let lost = |line: &&str| !line.contains("(refused 0,") || !line.contains("unanswered 0)");
+        let lost: Vec<&str> = said.lines().filter(|line| line.contains(complete)).filter(lost).collect();
+        ensure!(lost.is_empty(), "registrations were lost: {lost:?}");
+        Ok(rounds)
     }
 
     /// Overlay addresses of some spokes, spread over all.

@@ -15,13 +15,11 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use nhrp_wire::checksum;
 use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::RcvBufForce;
 use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use socket2::{SockAddr, Socket};
 
@@ -74,9 +72,6 @@ pub(crate) struct Options {
     /// Key of the tunnel
     #[arg(long)]
     pub(crate) key: u32,
-    /// Processor to run on, and on no other
-    #[arg(long)]
-    pub(crate) processor: Option<usize>,
 }
 
 /// What came of a load; one line of JSON on standard output.
@@ -104,11 +99,6 @@ pub(crate) struct Outcome {
 
 /// `lab load`.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    if let Some(processor) = options.processor {
-        let mut set = CpuSet::new();
-        let pinned = set.set(processor).and_then(|()| sched_setaffinity(Pid::from_raw(0), &set));
-        pinned.context(|| format!("running on processor {processor}"))?;
-    }
     let at = |base: Ipv4Addr| Ipv4Addr::from_bits(base.to_bits().wrapping_add(options.first));
     let spokes = Spokes { count: options.spokes, nbma: at(options.nbma), overlay: at(options.overlay) };
     let Options { hub_nbma, hub, key, holdtime, .. } = *options;

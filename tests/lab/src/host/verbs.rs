@@ -180,15 +180,15 @@ fn next(queue: &Mutex<VecDeque<Batch>>) -> Option<Batch> {
     queue.lock().ok()?.pop_front()
 }
 
-/// Runs a batch; prints a line per case; keeps the evidence if any failed. An emulated kernel has locked up in its own
-/// threads for packets, with nothing of this project's in the way; if one does, that is told, and what is left of the
-/// batch gets one more boot.
+/// Runs a batch; prints a line per case; keeps the evidence if any failed. An emulated kernel was seen to lock
+/// up in its threads for packets, nobody knows why: if one does, what it said of it is shown, and what is left of the batch
+/// gets one more boot.
 fn run_batch(cache: &Cache, machine: &Machine, programs: &[Program], batch: &Batch) -> Tally {
-    let (first, left) = boot_batch(cache, machine, programs, batch, true);
-    let Some(left) = left else { return first };
-    let mut total = first;
-    total += boot_batch(cache, machine, programs, &left, false).0;
-    total
+    let (mut tally, left) = boot_batch(cache, machine, programs, batch, true);
+    if let Some(left) = left {
+        tally += boot_batch(cache, machine, programs, &left, false).0;
+    }
+    tally
 }
 
 /// One boot of a batch. With `again`, what a kernel that locked up did not come to is not counted but returned.

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use super::ask::ask;
 use super::best::best;
-use super::shown::{counter, log};
+use super::shown::{VTY, log, longest_turn};
 use super::{Lab, REGISTER};
 use crate::crowd::{Crowd, hub};
 use crate::dmvpn::{Dmvpn, Shape};
@@ -39,7 +39,6 @@ const GROWTH: u64 = 16 * 1024;
 /// Lines that have an error each.
 const ERRORS: usize = 1000;
 
-const VTY: &str = "/run/frr/nhrpd.vty";
 const EVENTS: &str = "/run/frr/events";
 
 /// 200 clients of the vty socket at once. Prints what those got who should get something.
@@ -212,20 +211,12 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
         "the hub's nhrpd has grown from {before} kB to {after} kB, expected is less than {bound} kB more"
     );
     // Everybody, also those whose questions nobody answered, in a round that began after that.
-    let rounds = u32::try_from(crowd.said().matches(" complete in ").count()).unwrap_or_default();
-    crowd.wait_complete(rounds + 2, REGISTER)?;
+    let rounds = crowd.none_lost(2, REGISTER)?;
     let registered = hub::registered(&mut dmvpn)?;
     ensure!(
         registered == usize::try_from(SPOKES).unwrap_or_default(),
         "{registered} of {SPOKES} are registered"
     );
-    let said = crowd.said();
-    let lost: Vec<&str> = said
-        .lines()
-        .filter(|line| line.contains(" complete in "))
-        .filter(|line| !line.contains("(refused 0,") || !line.contains("unanswered 0)"))
-        .collect();
-    ensure!(lost.is_empty(), "registrations were lost: {lost:?}");
     let ms = |took: Duration| format!("{:.1}", took.as_secs_f64() * 1e3);
     lab.note(format!(
         "longest turn {} ms idle, {} with the event socket, {} with all clients, {} with the file; {before} kB, at most \
@@ -234,16 +225,13 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
         ms(events),
         ms(clients),
         ms(file),
-        rounds + 2
+        rounds
     ));
     dmvpn.all_alive()
 }
 
-/// The longest turn of the daemon's loop meanwhile.
 fn longest(hub: &Node, work: impl FnOnce() -> Result<()>) -> Result<Duration> {
-    ask(hub, VTY, "clear ip nhrp counters")?;
-    work()?;
-    Ok(Duration::from_micros(counter(hub, "longest since counters cleared")?))
+    Ok(longest_turn(hub, work)?.0)
 }
 
 /// The most memory that it ever had, kB.

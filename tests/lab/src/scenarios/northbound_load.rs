@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::ask::ask;
-use super::shown::counter;
+use super::shown::longest_turn;
 use super::{Lab, REGISTER};
 use crate::crowd::{Crowd, hub};
 use crate::dmvpn::Shape;
@@ -32,7 +31,6 @@ const IDLE: Duration = Duration::from_secs(10);
 /// From the signal to the end.
 const END: Duration = Duration::from_secs(2);
 
-const VTY: &str = "/run/frr/nhrpd.vty";
 const LISTEN: &[&str] = &["--grpc-listen", "unix:/run/frr/nhrpd.grpc"];
 
 /// Prints how many bindings each client has seen, or what went wrong. What is to be served last: the promise is about
@@ -45,13 +43,6 @@ get() {
 for client in $(seq 100); do get & done
 wait
 "#;
-
-/// The longest turn of the daemon's loop meanwhile.
-fn longest<T>(hub: &Node, work: impl FnOnce() -> Result<T>) -> Result<(Duration, T)> {
-    ask(hub, VTY, "clear ip nhrp counters")?;
-    let done = work()?;
-    Ok((Duration::from_micros(counter(hub, "longest since counters cleared")?), done))
-}
 
 /// How long all clients took, each of which has seen as many bindings as there are.
 fn everybody_gets(hub: &Node, bindings: usize) -> Result<Duration> {
@@ -98,11 +89,11 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
     let mut crowd = Crowd::start(&mut dmvpn, SPOKES, &options)?;
     crowd.wait_complete(1, ROUND)?;
     let all = usize::try_from(SPOKES).unwrap_or(usize::MAX);
-    let (idle, ()) = longest(&node, || {
+    let (idle, ()) = longest_turn(&node, || {
         std::thread::sleep(IDLE);
         Ok(())
     })?;
-    let (during, took) = longest(&node, || everybody_gets(&node, all))?;
+    let (during, took) = longest_turn(&node, || everybody_gets(&node, all))?;
     let ms = |took: Duration| format!("{:.1} ms", took.as_secs_f64() * 1e3);
     lab.note(format!(
         "longest turn {} without clients, {} with {CLIENTS} of them for {:.0} s",
@@ -117,18 +108,9 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
         ms(idle)
     );
 
-    // Everybody, in a round that began after that.
-    let rounds = u32::try_from(crowd.said().matches(" complete in ").count()).unwrap_or_default();
-    crowd.wait_complete(rounds + 1, ROUND)?;
+    crowd.none_lost(1, ROUND)?;
     let registered = hub::registered(&mut dmvpn)?;
     ensure!(registered == all, "{registered} of {SPOKES} are registered");
-    let said = crowd.said();
-    let lost: Vec<&str> = said
-        .lines()
-        .filter(|line| line.contains(" complete in "))
-        .filter(|line| !line.contains("(refused 0,") || !line.contains("unanswered 0)"))
-        .collect();
-    ensure!(lost.is_empty(), "registrations were lost: {lost:?}");
     dmvpn.all_alive()?;
 
     let _waiting = node.spawn("waiting", &["bash", "/run/gets.sh"])?;
