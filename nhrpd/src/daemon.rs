@@ -37,6 +37,10 @@ const VTY_QUEUE: usize = 64;
 /// Of zebra's events, which come by the thousand, as many are taken in one turn of the loop as of packets.
 const EVENTS_IN_A_ROW: usize = 64;
 
+/// So many packets at once are a crowd's, and more are looked for at the end of the same turn, for so long.
+const CROWD: usize = 8;
+const BURST: Duration = Duration::from_millis(5);
+
 /// How often the kernel's neighbour table is compared with what it should be, besides after lost events.
 const COMPARE_EVERY: Duration = Duration::from_secs(300);
 
@@ -270,7 +274,7 @@ impl Daemon {
             };
             match woken {
                 Woken::Stop => break,
-                Woken::Packets(received) => self.on_packets(received, &batch),
+                Woken::Packets(received) => self.on_burst(received, &mut batch).await,
                 Woken::Zebra(event) => {
                     self.on_zebra(event);
                     for _ in 0..EVENTS_IN_A_ROW {
@@ -341,6 +345,25 @@ impl Daemon {
         let now = self.now();
         self.engine.handle(now, input);
         self.collect();
+    }
+
+    /// A turn with all that it looks at costs as much as several packets. When many peers are at it, those that came in
+    /// meanwhile are taken in the same one, up to a limit: everybody else has to wait for the turn's end.
+    async fn on_burst(&mut self, received: std::io::Result<usize>, batch: &mut RecvBatch) {
+        let mut came = received.as_ref().copied().unwrap_or_default();
+        self.on_packets(received, batch);
+        let until = tokio::time::Instant::now() + BURST;
+        while came >= CROWD && tokio::time::Instant::now() < until {
+            self.carry_out().await;
+            match self.sockets.packets.try_recv(batch) {
+                Ok(None) => return,
+                Ok(Some(more)) => {
+                    came = more;
+                    self.on_packets(Ok(more), batch);
+                }
+                Err(error) => return self.on_packets(Err(error), batch),
+            }
+        }
     }
 
     fn on_packets(&mut self, received: std::io::Result<usize>, batch: &RecvBatch) {

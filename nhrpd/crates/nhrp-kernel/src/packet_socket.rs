@@ -231,6 +231,22 @@ impl PacketSocket {
         Ok(self.count(batch))
     }
 
+    /// Fills `batch` with packets that are there by now, without waiting; gives how many are in it, nothing if there are none.
+    /// For whoever has just taken some with [`PacketSocket::recv`] and expects more.
+    ///
+    /// # Errors
+    /// As [`PacketSocket::recv`].
+    pub fn try_recv(&mut self, batch: &mut RecvBatch) -> io::Result<Option<usize>> {
+        // Readiness is left as it is: the worst that comes of it is one attempt in vain.
+        match batch.slots.receive(self.fd.get_ref().as_fd()) {
+            Ok(_) => Ok(Some(self.count(batch))),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     fn count(&mut self, batch: &RecvBatch) -> usize {
         let mut accepted = 0;
         for datagram in batch.slots.datagrams() {
