@@ -27,9 +27,12 @@ enum Odd {
 }
 
 fn sum(octets: &[u8], odd: Odd) -> u64 {
-    let (words, rest) = octets.as_chunks::<2>();
-    // A 64-bit sum of 16-bit words cannot overflow for anything that fits in memory.
-    let even: u64 = words.iter().map(|word| u64::from(u16::from_be_bytes(*word))).sum();
+    // Words of 32 bits, because folded they add up to the same (RFC 1071 section 2 (B)) and are half as many. Their
+    // 64-bit sum cannot overflow for a packet.
+    let (words, rest) = octets.as_chunks::<4>();
+    let most: u64 = words.iter().map(|word| u64::from(u32::from_be_bytes(*word))).sum();
+    let (halves, rest) = rest.as_chunks::<2>();
+    let even = halves.iter().fold(most, |sum, half| sum + u64::from(u16::from_be_bytes(*half)));
     match (rest.first(), odd) {
         (None, _) => even,
         (Some(&last), Odd::HighHalf) => even + (u64::from(last) << 8),

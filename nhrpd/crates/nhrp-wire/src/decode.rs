@@ -39,7 +39,9 @@ use crate::{
 
 /// The one version there is (RFC 2332 section 5.1).
 pub(crate) const VERSION: u8 = 1;
-/// Octets of the fixed header and of the mandatory part before its addresses.
+/// Octets of the fixed header and of what all types share of the mandatory part.
+pub(crate) const HEADER: usize = 24;
+/// Octets before the addresses: these, and a word that depends on the type.
 pub(crate) const ADDRESSES_AT: usize = 28;
 /// Octets of a client information entry before its addresses.
 pub(crate) const CIE_FIXED: usize = 12;
@@ -135,26 +137,59 @@ struct Header {
     flags: u16,
 }
 
+/// Fields of [`Header`] in their order, and how many octets each takes.
+const HEADER_FIELDS: [(&str, usize); 14] = [
+    (field::AFN, 2),
+    (field::PRO_TYPE, 2),
+    (field::PRO_SNAP, 5),
+    (field::HOPCNT, 1),
+    (field::PKTSZ, 2),
+    (field::CHKSUM, 2),
+    (field::EXTOFF, 2),
+    (field::OP_VERSION, 1),
+    (field::OP_TYPE, 1),
+    (field::SHTL, 1),
+    (field::SSTL, 1),
+    (field::SRC_PROTO_LEN, 1),
+    (field::DST_PROTO_LEN, 1),
+    (field::FLAGS, 2),
+];
+
 impl Header {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let afn = reader.u16(field::AFN)?;
-        let protocol_type = reader.u16(field::PRO_TYPE)?;
-        reader.array::<5>(field::PRO_SNAP)?;
+    fn read(octets: &[u8]) -> Result<Self, DecodeError> {
+        let Some(fixed) = octets.first_chunk::<HEADER>() else {
+            return Err(Self::cut_short(octets));
+        };
+        #[rustfmt::skip]
+        let [
+            afn_high, afn_low, protocol_high, protocol_low,
+            _, _, _, _, _, hop_count, size_high, size_low,
+            sum_high, sum_low, extensions_high, extensions_low,
+            version, packet_type, nbma_type_length, subaddress_type_length,
+            source_length, destination_length, flags_high, flags_low,
+        ] = *fixed;
         Ok(Self {
-            afn,
-            protocol_type,
-            hop_count: reader.u8(field::HOPCNT)?,
-            size: reader.u16(field::PKTSZ)?,
-            checksum: reader.u16(field::CHKSUM)?,
-            extension_offset: reader.u16(field::EXTOFF)?,
-            version: reader.u8(field::OP_VERSION)?,
-            packet_type: reader.u8(field::OP_TYPE)?,
-            nbma_type_length: reader.u8(field::SHTL)?,
-            subaddress_type_length: reader.u8(field::SSTL)?,
-            source_length: reader.u8(field::SRC_PROTO_LEN)?,
-            destination_length: reader.u8(field::DST_PROTO_LEN)?,
-            flags: reader.u16(field::FLAGS)?,
+            afn: u16::from_be_bytes([afn_high, afn_low]),
+            protocol_type: u16::from_be_bytes([protocol_high, protocol_low]),
+            hop_count,
+            size: u16::from_be_bytes([size_high, size_low]),
+            checksum: u16::from_be_bytes([sum_high, sum_low]),
+            extension_offset: u16::from_be_bytes([extensions_high, extensions_low]),
+            version,
+            packet_type,
+            nbma_type_length,
+            subaddress_type_length,
+            source_length,
+            destination_length,
+            flags: u16::from_be_bytes([flags_high, flags_low]),
         })
+    }
+
+    /// The first field that fewer than [`HEADER`] octets do not have.
+    fn cut_short(octets: &[u8]) -> DecodeError {
+        let mut reader = Reader::new(octets);
+        let missing = HEADER_FIELDS.iter().find_map(|&(field, octets)| reader.take(octets, field).err());
+        missing.unwrap_or_else(|| reader.truncated(1, field::FLAGS))
     }
 }
 
@@ -200,7 +235,7 @@ impl Packet {
 
 /// [`Packet::decode`], with vectors of former packets.
 pub(crate) fn decode(octets: &[u8], buffers: &mut Buffers) -> Result<Packet, DecodeError> {
-    let header = Header::read(&mut Reader::new(octets))?;
+    let header = Header::read(octets)?;
     let size = usize::from(header.size);
     if size < ADDRESSES_AT {
         // RFC 2332 5.1. [rfc2332-5.1-size]
@@ -378,18 +413,14 @@ fn read_cie(
     place: &CiePlace,
 ) -> Result<Cie, DecodeError> {
     let start = reader.offset();
-    let mut fixed = reader.part(CIE_FIXED, place.entry)?;
-    let code = CieCode::from(fixed.u8(place.entry)?);
-    let prefix_length = fixed.u8(place.entry)?;
-    fixed.u16(place.entry)?; // unused
-    let mtu = fixed.u16(place.entry)?;
-    let holding_time = fixed.u16(place.entry)?;
-    let nbma = usize::from(fixed.u8(place.entry)?);
-    let subaddress = fixed.u8(place.entry)?;
-    let protocol = usize::from(fixed.u8(place.entry)?);
-    let preference = fixed.u8(place.entry)?;
+    #[rustfmt::skip]
+    let [
+        code, prefix_length, _, _, mtu_high, mtu_low, time_high, time_low,
+        nbma, subaddress, protocol, preference,
+    ] = reader.array::<CIE_FIXED>(place.entry)?;
+    let protocol = usize::from(protocol);
 
-    let nbma = checked_length(nbma, nbma_family, place.nbma, start + 8)?;
+    let nbma = checked_length(usize::from(nbma), nbma_family, place.nbma, start + 8)?;
     let subaddress = subaddress_length(subaddress, place.subaddress, start + 9)?;
     let family = match protocol {
         4 if place.any_protocol_family => Family::V4,
@@ -399,10 +430,10 @@ fn read_cie(
     let protocol = checked_length(protocol, family, place.protocol, start + 10)?;
 
     Ok(Cie {
-        code,
+        code: CieCode::from(code),
         prefix_length,
-        mtu,
-        holding_time,
+        mtu: u16::from_be_bytes([mtu_high, mtu_low]),
+        holding_time: u16::from_be_bytes([time_high, time_low]),
         preference,
         nbma: reader.address(nbma, place.addresses)?,
         nbma_subaddress: reader.take(subaddress, place.addresses)?.to_vec(),

@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use crate::decode::{ADDRESSES_AT, CIE_FIXED, COMPULSORY, EXTENSION_TYPE_BITS, LENGTH_BITS, VERSION};
+use crate::decode::{ADDRESSES_AT, CIE_FIXED, COMPULSORY, EXTENSION_TYPE_BITS, HEADER, LENGTH_BITS, VERSION};
 use crate::{Cie, Extension, ExtensionBody, Family, Message, Packet, checksum, field};
 
 /// Octets of an extension before its value, and of End altogether.
@@ -86,21 +86,27 @@ impl Packet {
             [] => 0,
             _ => length16(self.mandatory_end(), field::EXTOFF)?,
         };
-        put16(out, self.nbma_family.afn());
-        // RFC 2332 5.1: the short form, and no long one. [rfc2332-5.1-short-form]
-        put16(out, self.protocol_family.protocol_type());
-        out.extend_from_slice(&[0; 5]); // ar$pro.snap
-        out.push(self.hop_count);
-        put16(out, size);
-        put16(out, 0); // ar$chksum
-        put16(out, extension_offset);
-        out.push(VERSION);
-        out.push(u8::from(self.message.packet_type()));
-        out.push(family_length(self.source_nbma, self.nbma_family, field::SHTL)?);
-        out.push(length6(&self.source_nbma_subaddress, field::SSTL)?);
-        out.push(family_length(self.source_protocol, self.protocol_family, field::SRC_PROTO_LEN)?);
-        out.push(family_length(self.destination_protocol, self.protocol_family, field::DST_PROTO_LEN)?);
-        put16(out, self.flags);
+        let [afn_high, afn_low] = self.nbma_family.afn().to_be_bytes();
+        let [protocol_high, protocol_low] = self.protocol_family.protocol_type().to_be_bytes();
+        let [size_high, size_low] = size.to_be_bytes();
+        let [extensions_high, extensions_low] = extension_offset.to_be_bytes();
+        let [flags_high, flags_low] = self.flags.to_be_bytes();
+        let nbma_type_length = family_length(self.source_nbma, self.nbma_family, field::SHTL)?;
+        let subaddress_type_length = length6(&self.source_nbma_subaddress, field::SSTL)?;
+        let source_length = family_length(self.source_protocol, self.protocol_family, field::SRC_PROTO_LEN)?;
+        let destination_length =
+            family_length(self.destination_protocol, self.protocol_family, field::DST_PROTO_LEN)?;
+        // In one piece, since each piece asks again whether there is room. ar$pro.snap is zero: the short form of the
+        // protocol type, and no long one (RFC 2332 5.1). [rfc2332-5.1-short-form] So is ar$chksum, until all is there.
+        #[rustfmt::skip]
+        let header: [u8; HEADER] = [
+            afn_high, afn_low, protocol_high, protocol_low,
+            0, 0, 0, 0, 0, self.hop_count, size_high, size_low,
+            0, 0, extensions_high, extensions_low,
+            VERSION, u8::from(self.message.packet_type()), nbma_type_length, subaddress_type_length,
+            source_length, destination_length, flags_high, flags_low,
+        ];
+        out.extend_from_slice(&header);
         match &self.message {
             Message::ErrorIndication { code, offset, .. } => {
                 put16(out, u16::from(*code));
@@ -193,16 +199,17 @@ fn put_cie(
     nbma_field: &'static str,
     subaddress_field: &'static str,
 ) -> Result<(), EncodeError> {
-    out.push(u8::from(cie.code));
-    out.push(cie.prefix_length);
-    // RFC 2332 5: 0, and not looked at by the reader. [rfc2332-5-unused]
-    put16(out, 0);
-    put16(out, cie.mtu);
-    put16(out, cie.holding_time);
-    out.push(family_length(cie.nbma, nbma_family, nbma_field)?);
-    out.push(length6(&cie.nbma_subaddress, subaddress_field)?);
-    out.push(wire_length(cie.protocol));
-    out.push(cie.preference);
+    let [mtu_high, mtu_low] = cie.mtu.to_be_bytes();
+    let [time_high, time_low] = cie.holding_time.to_be_bytes();
+    let nbma = family_length(cie.nbma, nbma_family, nbma_field)?;
+    let subaddress = length6(&cie.nbma_subaddress, subaddress_field)?;
+    // The third and the fourth are unused: 0, and not looked at by the reader (RFC 2332 5). [rfc2332-5-unused]
+    #[rustfmt::skip]
+    let fixed: [u8; CIE_FIXED] = [
+        u8::from(cie.code), cie.prefix_length, 0, 0, mtu_high, mtu_low, time_high, time_low,
+        nbma, subaddress, wire_length(cie.protocol), cie.preference,
+    ];
+    out.extend_from_slice(&fixed);
     put_address(out, cie.nbma);
     out.extend_from_slice(&cie.nbma_subaddress);
     put_address(out, cie.protocol);

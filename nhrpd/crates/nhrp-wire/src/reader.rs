@@ -88,7 +88,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn truncated(&self, needed: usize, field: &'static str) -> DecodeError {
+    /// There are not so many octets left for the field.
+    pub(crate) fn truncated(&self, needed: usize, field: &'static str) -> DecodeError {
         let kind = DecodeErrorKind::Truncated { needed, available: self.rest.len() };
         DecodeError { field, offset: self.offset, kind }
     }
