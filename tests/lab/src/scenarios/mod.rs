@@ -324,6 +324,11 @@ pub(crate) const ALL: &[Scenario] = &[
         "selectors with the tunnel's key: SAs are for that key only, shortcuts have them, another key is not let through",
         encrypted::key,
     ),
+    long(
+        "encrypted_two_hundred",
+        "200 peers of one nhrpd have their SAs as soon as if charon had been asked for them directly",
+        encrypted::two_hundred,
+    ),
     Scenario {
         name: "preserved_next_hops",
         about: "phase 2: a next hop that BGP preserved is resolved when a packet waits for it, and the packet arrives",

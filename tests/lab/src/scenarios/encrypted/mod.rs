@@ -13,6 +13,7 @@ mod one_sa;
 mod rekey;
 mod running_ping;
 mod translators;
+mod two_hundred;
 mod walk;
 
 use std::time::{Duration, Instant};
@@ -29,6 +30,7 @@ pub(super) use key::run as key;
 pub(super) use one_sa::run as one_sa;
 pub(super) use rekey::run as rekey;
 pub(super) use translators::run as translators;
+pub(super) use two_hundred::run as two_hundred;
 pub(super) use walk::{in_short, run as walk};
 
 use super::ask::ask;
