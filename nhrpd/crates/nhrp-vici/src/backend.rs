@@ -190,6 +190,8 @@ struct Child {
     /// Who the peer is in this IKE SA.
     identity: String,
     selectors: String,
+    /// Of a tunnel from host to host: then these are the pair.
+    ends: Option<(IpAddr, IpAddr)>,
     /// The IKE SA was begun here.
     initiator: bool,
     initiator_spi: String,

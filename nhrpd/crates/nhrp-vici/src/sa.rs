@@ -40,6 +40,9 @@ pub struct ChildSa {
     pub carries_gre: bool,
     /// Its selectors in one text: two with the same do the same.
     pub selectors: String,
+    /// Of a tunnel from host to host the two, our own first. Those of the IKE SA carry it, and may be translators' or serve
+    /// several tunnels.
+    pub ends: Option<(IpAddr, IpAddr)>,
 }
 
 /// A rekeyed CHILD SA: its number before and now.
@@ -53,16 +56,30 @@ fn is_gre(selector: &str) -> bool {
     protocol == "gre" || protocol == "47"
 }
 
+/// The host that a selector is about, if it is a single one.
+pub(crate) fn host(selector: &str) -> Option<IpAddr> {
+    let network = selector.split('[').next()?;
+    let (address, length) = network.split_once('/').unwrap_or((network, ""));
+    let address: IpAddr = address.parse().ok()?;
+    let whole = if address.is_ipv4() { "32" } else { "128" };
+    (length.is_empty() || length == whole).then_some(address)
+}
+
 fn child(section: &Section) -> Option<ChildSa> {
     let (own, peers): (Vec<&str>, Vec<&str>) =
         (section.texts("local-ts").collect(), section.texts("remote-ts").collect());
     let mut selectors = own.iter().chain(&peers).peekable();
+    let ends = match (section.text("mode"), own.as_slice(), peers.as_slice()) {
+        (Some("TUNNEL"), [own], [peer]) => host(own).zip(host(peer)),
+        _ => None,
+    };
     Some(ChildSa {
         id: section.number("uniqueid")?,
         state: section.text("state").unwrap_or_default().to_owned(),
         // The patched events tell no selectors.
         carries_gre: selectors.peek().is_none() || selectors.any(|selector| is_gre(selector)),
         selectors: format!("{} === {}", own.join(" "), peers.join(" ")),
+        ends,
     })
 }
 

@@ -2,12 +2,18 @@
 //!
 //! charon connects to a chosen peer only by a connection that names it, so each peer gets a copy of the profile with its
 //! addresses put in. `list-conns` tells neither proposals nor certificates, hence the file is read, as swanctl does.
+//!
+//! A profile whose child is a tunnel with selectors that name hosts is another thing: its `remote_addrs` are where charon
+//! finds who is at the other end, and the GRE tunnel's addresses are the hosts'. It leads to that one peer, and its copy has
+//! its addresses. Several such spokes may be behind one translated address, which is one peer to transport mode.
+//!
 //! Owns the translation of the file's settings into `load-conn`. Never sends anything.
 
 use std::net::IpAddr;
 use std::path::Path;
 
 use crate::message::{Item, Section};
+use crate::sa::host;
 use crate::settings::{Files, Settings};
 
 /// Settings whose value is a list, separated by commas.
@@ -82,13 +88,54 @@ impl Template {
         Ok(Self { connection: name.clone(), child: child.to_owned(), section })
     }
 
+    /// Selectors of the child that name somebody: `dynamic` is whoever charon negotiates with.
+    fn named(&self, key: &str) -> Vec<&str> {
+        let child = self.section.section("children").and_then(|children| children.section(&self.child));
+        let selectors: Vec<&str> = child.map(|child| child.texts(key).collect()).unwrap_or_default();
+        selectors.into_iter().filter(|selector| !selector.starts_with("dynamic")).collect()
+    }
+
+    /// Whether the addresses of the profile are others than those that GRE goes between.
+    fn leads_elsewhere(&self) -> bool {
+        let child = self.section.section("children").and_then(|children| children.section(&self.child));
+        // swanctl's default.
+        let mode = child.and_then(|child| child.text("mode")).unwrap_or("tunnel");
+        mode == "tunnel" && !self.named("remote_ts").is_empty()
+    }
+
+    /// Why a connection by this profile would not protect GRE between the two, if it would not.
+    #[must_use]
+    pub fn refusal(&self, local: IpAddr, remote: IpAddr) -> Option<String> {
+        if !self.leads_elsewhere() {
+            return None;
+        }
+        let name = &self.connection;
+        if self.section.texts("remote_addrs").next().is_none() {
+            return Some(format!(
+                "connection '{name}' is a tunnel without remote_addrs: only the other end can begin"
+            ));
+        }
+        for (key, address) in [("local_ts", local), ("remote_ts", remote)] {
+            let named = self.named(key);
+            if !named.is_empty() && !named.iter().any(|selector| host(selector) == Some(address)) {
+                let named = named.join(", ");
+                return Some(format!(
+                    "connection '{name}' is a tunnel with {key} = {named}, which is not {address}"
+                ));
+            }
+        }
+        None
+    }
+
     /// The message of `load-conn` for a connection of this name from one address to another.
     #[must_use]
     pub fn connection_to(&self, name: &str, local: IpAddr, remote: IpAddr) -> Section {
         let mut section = self.section.clone();
-        let one = |address: IpAddr| Item::List(vec![address.to_string().into_bytes()]);
-        section.set("local_addrs", one(local));
-        section.set("remote_addrs", one(remote));
+        if !self.leads_elsewhere() {
+            let one = |address: IpAddr| Item::List(vec![address.to_string().into_bytes()]);
+            section.set("local_addrs", one(local));
+            section.set("remote_addrs", one(remote));
+        }
         Section::new().with_section(name, section)
     }
 }

@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use nhrp_vici::backend::{Channel, Event, GRACE, HOLD, LINGER, Mode, PARALLEL};
+use nhrp_vici::backend::{Channel, Event, GRACE, HOLD, LINGER, Mode, PARALLEL, Pair};
 use nhrp_vici::message::{Item, Section};
 use nhrp_vici::packet::Packet;
 use support::{Bench, PROFILE, ike, pair, text};
@@ -199,6 +199,41 @@ fn without_a_template_the_trap_is_installed_once() {
     assert!(bench.take().is_empty());
     bench.updown(pair(1), 5, true);
     assert_eq!(bench.told(), ["up"]);
+}
+
+/// [`ike`] whose child is a tunnel between hosts: the last one's number at either end.
+fn tunnel(id: u32, own: u8, peer: u8) -> Section {
+    let mut child =
+        Section::new().with("uniqueid", id.to_string()).with("state", "INSTALLED").with("mode", "TUNNEL");
+    for (key, n) in [("local-ts", own), ("remote-ts", peer)] {
+        child.push(key, Item::List(vec![format!("198.18.0.{n}/32[gre]").into_bytes()]));
+    }
+    let mut sa = ike(pair(1), id, "INSTALLED");
+    sa.set("child-sas", Item::Section(Section::new().with_section("far", child)));
+    sa
+}
+
+#[test]
+fn tunnels_between_hosts_are_peers_of_their_own_behind_one_address() {
+    let mut bench = Bench::stock(PROFILE, &[]);
+    let between = |n: u8| Pair { local: [198, 18, 0, 1].into(), remote: [198, 18, 0, n].into() };
+    for (id, n) in [(5, 2), (6, 3)] {
+        let up = Section::new().with("up", "yes");
+        bench.event("child-updown", up.with_section("far", tunnel(id, 1, n)));
+    }
+    assert_eq!(bench.told(), ["up", "up"]);
+    assert_eq!([2, 3].map(|n| bench.backend.sas_of(between(n)).0), [1, 1]);
+    assert_eq!(bench.backend.sas_of(pair(1)).0, 0, "the translator is nobody's peer");
+    // A rekeying tells no selectors.
+    let id = |id: &str| Section::new().with("uniqueid", id);
+    let old_and_new = Section::new().with_section("old", id("5")).with_section("new", id("7"));
+    let mut sa = ike(pair(1), 5, "");
+    sa.set("child-sas", Item::Section(Section::new().with_section("far", old_and_new)));
+    bench.event("child-rekey", Section::new().with_section("far", sa));
+    bench.event("child-updown", Section::new().with_section("far", tunnel(6, 1, 3)));
+    bench.pass(HOLD * 2);
+    assert_eq!(bench.told(), ["down"]);
+    assert_eq!([2, 3].map(|n| bench.backend.sas_of(between(n)).0), [1, 0]);
 }
 
 #[test]

@@ -172,6 +172,57 @@ fn a_profile_becomes_a_connection_to_one_peer() {
     assert_ne!(message, Section::new());
 }
 
+const TUNNEL: &str = "\
+connections {
+    far {
+        remote_addrs = hub.example.com
+        children {
+            far {
+                local_ts = 198.18.0.2/32[gre]
+                remote_ts = 198.18.0.1/32[gre]
+            }
+        }
+    }
+}
+";
+
+#[test]
+fn a_tunnel_between_named_hosts_leads_to_that_peer_by_its_own_addresses() {
+    let of =
+        |text: &str| Template::load(&Memory::default().with(CONF, text), Path::new(CONF), "far").unwrap();
+    let refusal = |text: &str, own: &str, peer: &str| {
+        of(text).refusal(own.parse().unwrap(), peer.parse().unwrap()).unwrap_or_default()
+    };
+    assert_eq!(refusal(TUNNEL, "198.18.0.2", "198.18.0.1"), "");
+    let message = of(TUNNEL).connection_to("copy", [198, 18, 0, 2].into(), [198, 18, 0, 1].into());
+    let connection = message.section("copy").unwrap();
+    assert_eq!(connection.texts("remote_addrs").collect::<Vec<_>>(), ["hub.example.com"]);
+    assert_eq!(connection.get("local_addrs"), None);
+
+    for (own, peer, named) in [
+        ("198.18.0.2", "198.18.0.3", "remote_ts = 198.18.0.1/32[gre]"),
+        ("198.18.0.9", "198.18.0.1", "local_ts = 198.18.0.2"),
+    ] {
+        let refusal = refusal(TUNNEL, own, peer);
+        assert!(refusal.contains(named) && refusal.contains("which is not"), "{refusal}");
+    }
+    // A hub's: it answers, and can begin with nobody.
+    let hub = TUNNEL
+        .replace("remote_addrs = hub.example.com", "")
+        .replace("remote_ts = 198.18.0.1/32", "remote_ts = 198.18.0.0/16");
+    assert!(refusal(&hub, "198.18.0.2", "198.18.0.7").contains("without remote_addrs"));
+    // Selectors that are whoever it is make a copy for anybody, in either mode.
+    for text in [
+        TUNNEL.replace("198.18.0.1/32", "dynamic"),
+        TUNNEL.replace("local_ts", "mode = transport\n local_ts"),
+    ] {
+        assert_eq!(refusal(&text, "198.18.0.2", "198.18.0.3"), "");
+        let message = of(&text).connection_to("copy", [198, 18, 0, 2].into(), [198, 18, 0, 3].into());
+        let addresses: Vec<_> = message.section("copy").unwrap().texts("remote_addrs").collect();
+        assert_eq!(addresses, ["198.18.0.3"]);
+    }
+}
+
 #[test]
 fn a_profile_that_is_not_there_or_not_whole_is_named() {
     let files = Memory::default().with(CONF, PROFILE);

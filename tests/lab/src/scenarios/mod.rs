@@ -320,6 +320,11 @@ pub(crate) const ALL: &[Scenario] = &[
         encrypted::translators,
     ),
     long(
+        "encrypted_one_translator",
+        "two spokes behind one translated address register by tunnels between addresses of their own, and nothing is in clear",
+        encrypted::one_translator,
+    ),
+    long(
         "encrypted_key",
         "selectors with the tunnel's key: SAs are for that key only, shortcuts have them, another key is not let through",
         encrypted::key,

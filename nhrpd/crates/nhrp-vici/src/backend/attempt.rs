@@ -88,7 +88,10 @@ impl Backend {
         }
         let Some(profile) = self.profile_of(pair) else { return };
         match self.template(&profile) {
-            Ok(_) => {
+            Ok(template) => {
+                if let Some(reason) = template.refusal(pair.local, pair.remote) {
+                    return self.attempt_failed(pair, &reason);
+                }
                 self.active += 1;
                 self.follow_log();
                 self.set_phase(pair, Phase::Asked);

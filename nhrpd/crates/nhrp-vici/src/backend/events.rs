@@ -112,9 +112,9 @@ impl Backend {
             "child-rekey" => {
                 for (ike, (old, new)) in sa::rekeyed(message) {
                     if let Some(former) = self.children.get(&old) {
-                        let selectors = former.selectors.clone();
+                        let (selectors, ends) = (former.selectors.clone(), former.ends);
                         let state = "INSTALLED".to_owned();
-                        self.child_up(&ike, &ChildSa { id: new, state, carries_gre: true, selectors });
+                        self.child_up(&ike, &ChildSa { id: new, state, carries_gre: true, selectors, ends });
                         self.child_down(old);
                     }
                 }
@@ -155,7 +155,8 @@ impl Backend {
         if !child.carries_gre {
             return;
         }
-        let (id, pair) = (child.id, Pair { local: ike.local, remote: ike.remote });
+        let (local, remote) = child.ends.unwrap_or((ike.local, ike.remote));
+        let (id, pair) = (child.id, Pair { local, remote });
         if !self.children.contains_key(&id) && self.children.len() >= MOST_SAS {
             return self.odd(&format!("the {MOST_SAS}th security association"));
         }
@@ -166,6 +167,7 @@ impl Backend {
             ike_name: ike.name.clone(),
             identity: ike.remote_id.clone(),
             selectors: child.selectors.clone(),
+            ends: child.ends,
             initiator: ike.initiator,
             initiator_spi: ike.initiator_spi.clone(),
         };

@@ -23,7 +23,7 @@ const ESP_IN_UDP: &str = "udp port 4500 and udp[4:2] > 20 and udp[8:4] != 0";
 
 pub(in crate::scenarios) fn run(lab: &mut Lab) -> Result<()> {
     let mut net = Encrypted::start(lab, Shape::default(), |_| Ok(Profile::default()))?;
-    translate(&net.dmvpn)?;
+    translate(&net.dmvpn, &SEEN)?;
     let answers = net.start_charons()?;
     for (spoke, seen) in SEEN {
         let (seen, own) = (seen.to_string(), nbma(spoke)?.to_string());
@@ -78,13 +78,13 @@ pub(in crate::scenarios) fn run(lab: &mut Lab) -> Result<()> {
 
 /// Packets of a spoke leave with its translator's address. To that address only answers are let in, and to the spoke's own
 /// nothing is.
-fn translate(dmvpn: &Dmvpn) -> Result<()> {
+pub(super) fn translate(dmvpn: &Dmvpn, seen: &[(&str, Ipv4Addr)]) -> Result<()> {
     let inet = dmvpn.node("inet")?;
     // Before it is remembered as a connection, which would stand in the way of those that are let in later.
     firewall(inet, "iptables", "-A INPUT -d 203.0.113.0/24 -j DROP")?;
-    for (spoke, seen) in SEEN {
+    for (spoke, seen) in seen {
         let own = nbma(spoke)?;
-        inet.sh(&format!("ip address add {seen}/32 dev lo"))?;
+        inet.sh(&format!("ip address replace {seen}/32 dev lo"))?;
         firewall(inet, "iptables", &format!("-t nat -A POSTROUTING -s {own} -j SNAT --to-source {seen}"))?;
         let newcomer = "-m conntrack --ctstate NEW --ctorigdst";
         firewall(inet, "iptables", &format!("-A FORWARD {newcomer} {own} -j DROP"))?;
