@@ -1,17 +1,21 @@
-//! The event loop: one owner of the engine, merging everything that happens into its inputs and carrying out its
-//! outputs.
+//! The event loop: one owner of the engine, of which each turn gives it what has happened and carries out what it answers.
+//!
+//! Owns who is listened to, and what the loop and its parts share. Inputs, outputs and the following of the configuration
+//! have a file each.
 
 mod follow;
+mod inputs;
+mod outputs;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nhrp_engine::{Input, Instant, Level, Limits, Notice, Output, Topic};
+use nhrp_engine::{Input, Instant, Level, Limits, Notice, Topic};
 use nhrp_kernel::neighbour::NeighbourEvent;
 use nhrp_kernel::nflog::{Nflog, NflogPacket};
 use nhrp_kernel::packet_socket::RecvBatch;
-use nhrp_zapi::{Event, Request, ZebraClient};
+use nhrp_zapi::{Event, ZebraClient};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use vtysh_plugin::{Handler, TelnetServer, TerminalSettings, VtyRequest, VtyServer};
@@ -20,7 +24,7 @@ use crate::configuration::Configuration;
 use crate::details::Cleared;
 use crate::event_socket::{EventSocket, News};
 use crate::ipsec::IpsecSide;
-use crate::kernel::{self, KernelSide, Sockets};
+use crate::kernel::{KernelSide, Sockets};
 use crate::logging::{Log, RateLimit};
 use crate::metrics;
 use crate::multicast::{Happened, MulticastSide};
@@ -30,16 +34,12 @@ use crate::recorded::Recorded;
 use crate::release::SpokenFrr;
 use crate::resolver::{Answer, Resolver};
 use crate::turns::{self, Turns};
-use crate::zebra::{self, Reaction, ZebraSide};
+use crate::zebra::ZebraSide;
 
 /// Commands that wait for the loop; more wait in their sessions.
 const VTY_QUEUE: usize = 64;
 /// Of zebra's events, which come by the thousand, as many are taken in one turn of the loop as of packets.
 const EVENTS_IN_A_ROW: usize = 64;
-
-/// So many packets at once are a crowd's, and more are looked for at the end of the same turn, for so long.
-const CROWD: usize = 8;
-const BURST: Duration = Duration::from_millis(5);
 
 /// How often the kernel's neighbour table is compared with what it should be, besides after lost events.
 const COMPARE_EVERY: Duration = Duration::from_secs(300);
@@ -345,273 +345,6 @@ impl Daemon {
         let now = self.now();
         self.engine.handle(now, input);
         self.collect();
-    }
-
-    /// A turn with all that it looks at costs as much as several packets. When many peers are at it, those that came in
-    /// meanwhile are taken in the same one, up to a limit: everybody else has to wait for the turn's end.
-    async fn on_burst(&mut self, received: std::io::Result<usize>, batch: &mut RecvBatch) {
-        let mut came = received.as_ref().copied().unwrap_or_default();
-        self.on_packets(received, batch);
-        let until = tokio::time::Instant::now() + BURST;
-        while came >= CROWD && tokio::time::Instant::now() < until {
-            self.carry_out().await;
-            match self.sockets.packets.try_recv(batch) {
-                Ok(None) => return,
-                Ok(Some(more)) => {
-                    came = more;
-                    self.on_packets(Ok(more), batch);
-                }
-                Err(error) => return self.on_packets(Err(error), batch),
-            }
-        }
-    }
-
-    fn on_packets(&mut self, received: std::io::Result<usize>, batch: &RecvBatch) {
-        if let Err(error) = received {
-            self.say(
-                "packet socket",
-                Level::Warning,
-                "kernel",
-                format_args!("cannot receive NHRP packets: {error}"),
-            );
-            return;
-        }
-        let now = self.now();
-        for packet in batch.packets() {
-            let (ifindex, source) = (packet.ifindex, packet.source);
-            let mut octets = self.engine.buffer();
-            octets.extend_from_slice(packet.octets);
-            self.engine.handle(now, Input::Packet { ifindex, source, octets });
-        }
-        self.collect();
-        if batch.is_full()
-            && let Some(loss) = self.kernel.loss(&mut self.sockets)
-        {
-            self.say("packets lost", Level::Warning, "kernel", &loss);
-        }
-    }
-
-    fn on_event_socket(&mut self, news: News) {
-        match news {
-            News::Answer { event, accepted } => self.feed(Input::Authorised { event, accepted }),
-            // FRR's words.
-            News::Connected => tracing::info!(target: "nhrp::event", "Connected to Event Manager"),
-            News::Unreachable(problem) => tracing::warn!(target: "nhrp::event", "{problem}"),
-            News::Lost(problem) => self.say("event socket lost", Level::Warning, "event", &problem),
-        }
-    }
-
-    fn on_flows(&mut self, received: std::io::Result<()>, flows: &mut Vec<NflogPacket>) {
-        if let Err(error) = received {
-            self.say("nflog", Level::Warning, "kernel", format_args!("cannot receive from NFLOG: {error}"));
-        }
-        let now = self.now();
-        for flow in flows.drain(..) {
-            if let Some(ifindex) = flow.in_ifindex {
-                self.engine.handle(now, Input::Flow { ifindex, octets: flow.payload });
-            }
-        }
-        self.collect();
-    }
-
-    fn on_multicast(&mut self, happened: Happened) {
-        match happened {
-            Happened::Logged => {
-                let now = self.now();
-                for (ifindex, octets) in self.multicast.logged() {
-                    self.engine.handle(now, Input::Multicast { ifindex, octets });
-                }
-                self.collect();
-                if let Some(loss) = self.multicast.loss() {
-                    self.say("multicast lost", Level::Warning, "kernel", &loss);
-                }
-            }
-            Happened::Sent(None) => {}
-            Happened::Sent(Some(error)) => {
-                let text = format!("a copy of a multicast packet was not sent: {error}");
-                self.say("multicast copies", Level::Warning, "kernel", &text);
-            }
-            Happened::Broken(error) => {
-                let text = format!("cannot receive from the multicast NFLOG group: {error}");
-                self.say("multicast nflog", Level::Warning, "kernel", &text);
-            }
-        }
-    }
-
-    fn on_ipsec(&mut self, event: nhrp_vici::Event) {
-        self.follow_ipsec(&event);
-        match event {
-            nhrp_vici::Event::Up { pair, identity } => {
-                self.feed(Input::Protected { local: pair.local, remote: pair.remote, identity });
-            }
-            nhrp_vici::Event::Down { pair } => {
-                self.feed(Input::Unprotected { local: pair.local, remote: pair.remote });
-            }
-            nhrp_vici::Event::Remade { pair } => {
-                self.feed(Input::Reprotected { local: pair.local, remote: pair.remote });
-            }
-            nhrp_vici::Event::Notice { warning, kind, text } => {
-                let level = if warning { Level::Warning } else { Level::Info };
-                self.say(kind, level, "vici", text);
-            }
-        }
-    }
-
-    fn on_neighbour(&mut self, event: std::io::Result<NeighbourEvent>) {
-        match event {
-            Ok(NeighbourEvent::Overrun) => {
-                tracing::warn!(target: "nhrp::kernel", "neighbour events were lost; comparing the whole table");
-                self.compare_now = true;
-            }
-            Ok(event) => {
-                if let Some(input) = kernel::neighbour_input(&self.engine, &event) {
-                    self.feed(input);
-                }
-            }
-            Err(error) => {
-                self.say(
-                    "neighbours",
-                    Level::Warning,
-                    "kernel",
-                    format_args!("cannot watch neighbours: {error}"),
-                );
-                self.compare_now = true;
-            }
-        }
-    }
-
-    fn on_zebra(&mut self, event: Event) {
-        if let Event::Connected { running: Some(running), .. } = &event {
-            self.frr.follow(running);
-            self.tell_terminals();
-        }
-        let mut inputs = Vec::new();
-        let reaction = self.zebra_side.translate(event, &self.engine, self.own_neighbours, &mut inputs);
-        let now = self.now();
-        for input in inputs {
-            self.engine.handle(now, input);
-        }
-        self.collect();
-        match reaction {
-            Reaction::Nothing => {}
-            Reaction::TellAll => self.tell_zebra_all(),
-            Reaction::TellRoutes => self.announce_routes(),
-        }
-    }
-
-    /// A zebra that has just started knows nothing of ours.
-    fn tell_zebra_all(&mut self) {
-        let running: Vec<u32> = self.engine.running_interfaces().map(|(ifindex, ..)| ifindex).collect();
-        for ifindex in running {
-            self.clear_noarp(ifindex);
-        }
-        for request in self.zebra_side.everything(self.zebra.table(), &self.engine) {
-            self.zebra.send(request);
-        }
-        self.settle_at = Some(tokio::time::Instant::now() + SETTLE);
-    }
-
-    fn announce_routes(&mut self) {
-        for route in self.engine.routes() {
-            self.zebra.send(self.zebra_side.route_request(&route, &self.engine));
-        }
-    }
-
-    /// Where zebra cannot do it.
-    fn clear_noarp(&mut self, ifindex: u32) {
-        if !self.zebra.table().is_some_and(nhrp_zapi::ReleaseTable::has_set_arp)
-            && let Err(error) = self.sockets.links.clear_noarp(ifindex)
-        {
-            tracing::warn!(target: "nhrp::kernel", "cannot make the kernel resolve neighbours on interface {ifindex}: {error}");
-        }
-    }
-
-    /// Sorts the engine's outputs to those who carry them out. Nothing here waits.
-    fn collect(&mut self) {
-        while let Some(output) = self.engine.poll_output() {
-            if let Some(request) = self.zebra_side.request(&output, &self.engine, self.own_neighbours) {
-                self.zebra.send(request);
-                continue;
-            }
-            match output {
-                Output::Send { ifindex, destination, octets } => {
-                    self.kernel.queue_packet(ifindex, destination, octets);
-                }
-                order @ Output::Replicate { .. } => self.multicast.replicate(order),
-                Output::NeighbourSet(neighbour) if self.own_neighbours => self.kernel.queue_set(&neighbour),
-                Output::NeighbourDelete { ifindex, protocol } => {
-                    self.kernel.queue_delete(ifindex, protocol);
-                }
-                Output::NeighbourUnreachable { ifindex, protocol } if self.own_neighbours => {
-                    self.kernel.queue_refusal(ifindex, protocol);
-                }
-                // zebra's, see above; the last two are what zebra has no message for: neighbours with NBMA addresses
-                // of IPv6, and refusals, which the kernel makes by itself after a second.
-                Output::RouteAdd(_)
-                | Output::RouteDelete { .. }
-                | Output::QueryGre { .. }
-                | Output::NeighbourSet(_)
-                | Output::NeighbourUnreachable { .. } => {}
-                Output::Enable { ifindex, name, afi } => {
-                    self.kernel.enable(&name);
-                    self.clear_noarp(ifindex);
-                    for request in zebra::arp_requests(self.zebra.table(), ifindex, afi) {
-                        self.zebra.send(request);
-                    }
-                    if self.own_neighbours {
-                        self.to_adopt.push(ifindex);
-                    }
-                }
-                Output::BindGre { ifindex, link } => {
-                    if let Err(error) = self.sockets.links.bind_gre(ifindex, link) {
-                        tracing::warn!(
-                            target: "nhrp::interface",
-                            "cannot bind tunnel {ifindex} to interface {link}: {error}; \
-                             create it with 'dev' instead of 'tunnel source'"
-                        );
-                    }
-                    self.zebra.send(Request::GreGet { ifindex });
-                }
-                Output::Guard { name, local } => {
-                    if let Some(answer) = self.ipsec.guard(name, local) {
-                        self.feed(answer);
-                    }
-                    self.ipsec.tidy(&self.applied);
-                }
-                Output::Protect { local, remote, protection, eager } => {
-                    self.ipsec.want(local, remote, protection, eager);
-                }
-                Output::Unprotect { local, remote, terminate } => {
-                    self.ipsec.release(local, remote, terminate);
-                }
-                Output::Authorise(question) => {
-                    if let Some(loss) = self.events.ask(&question) {
-                        self.say("event socket slow", Level::Warning, "event", &loss);
-                    }
-                }
-                Output::Resolve { token, name } => self.resolver.start(token, name),
-                Output::Cleared { count } => self.cleared = count,
-                Output::Notice(notice) => self.tell(&notice),
-            }
-        }
-    }
-
-    /// Hands over what was collected, and does what needs a look into the kernel.
-    async fn carry_out(&mut self) {
-        for ifindex in std::mem::take(&mut self.to_adopt) {
-            let inputs = self.kernel.adopt(&mut self.sockets.neighbours, ifindex, &self.engine).await;
-            for input in inputs {
-                self.feed(input);
-            }
-        }
-        self.tell_followers();
-        self.kernel.flush(&mut self.sockets, |octets| self.engine.reuse(octets));
-        // What is still to be written is no difference.
-        if !self.kernel.is_behind() && std::mem::take(&mut self.compare_now) {
-            self.kernel.compare(&mut self.sockets.neighbours, &self.engine).await;
-            self.kernel.flush(&mut self.sockets, |octets| self.engine.reuse(octets));
-        }
-        self.zebra.flush();
     }
 
     pub(crate) fn clear(&mut self, input: Input) -> usize {

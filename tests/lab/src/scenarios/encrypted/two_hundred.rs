@@ -22,7 +22,7 @@ const PEERS: u8 = 200;
 /// Negotiations that nhrpd has under way at a time.
 const PARALLEL: &str = "32";
 /// Rounds of each; the best counts.
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 3;
 /// What was promised: in hundredths of the driver's time, and above the longest turn while the driver does it, when the loop
 /// wants nobody: it is put off as often for charon's work then.
 const AT_MOST: u32 = 110;
