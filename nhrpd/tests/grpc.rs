@@ -101,3 +101,8 @@ fn python_clients_follow_what_changes() {
 fn python_clients_are_told_that_the_daemon_ends() {
     run("shutdown.py", "nhrpd-v1.proto", &[]);
 }
+
+#[test]
+fn python_clients_that_mean_no_good() {
+    run("hostile.py", "frr-northbound.proto", &[]);
+}

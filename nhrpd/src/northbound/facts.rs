@@ -118,7 +118,7 @@ fn shortcut(row: ShortcutDetail) -> Shortcut {
 }
 
 /// Cache entries that one turn of the loop looks at.
-const SLICE: usize = 256;
+const SLICE: usize = 64;
 
 /// What is known, as far as it has been gathered: a large cache takes several turns of the event loop, between which
 /// others have theirs. Rows that changes overtake are told as they were, or as they are; none is told twice.

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
@@ -26,6 +26,8 @@ const CONNECTIONS: usize = 256;
 const HANDSHAKES: usize = 128;
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// The octets that every client of HTTP/2 says first.
+const PREFACE: usize = 24;
 /// After an error of the listener itself, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Lines of the log about clients that are turned away are so far apart.
@@ -48,6 +50,8 @@ pub(crate) struct Connection {
     stream: Box<dyn Stream>,
     caller: Caller,
     _slot: OwnedSemaphorePermit,
+    /// When its HTTP/2 has to have begun, until it has, and the octets of that which have not come.
+    beginning: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
 /// What a connection turns into when it has shown who it is, or why it is turned away.
@@ -148,7 +152,10 @@ async fn run(listener: Listener, ready: mpsc::Sender<io::Result<Connection>>) {
                 let known = known.unwrap_or_else(|_| Err(format!("more than {HANDSHAKES} handshakes at a time; the oldest is given up")));
                 let slot = Arc::clone(&slots).try_acquire_owned();
                 let connection = match (known, slot) {
-                    (Ok((stream, caller)), Ok(slot)) => Connection { stream, caller, _slot: slot },
+                    (Ok((stream, caller)), Ok(slot)) => {
+                        let deadline = Box::pin(tokio::time::sleep(HANDSHAKE));
+                        Connection { stream, caller, _slot: slot, beginning: Some((deadline, PREFACE)) }
+                    }
                     (Ok((_, caller)), Err(_)) => {
                         complaints.say(&format!("{caller} is turned away: there are {CONNECTIONS} connections"));
                         continue;
@@ -195,7 +202,20 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let this = &mut *self;
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(context, buffer);
+        // Who connects and says nothing does not keep the place of one who would.
+        if let Some((deadline, missing)) = &mut this.beginning {
+            if read.is_pending() && deadline.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            *missing = missing.saturating_sub(buffer.filled().len().saturating_sub(before));
+            if *missing == 0 {
+                this.beginning = None;
+            }
+        }
+        read
     }
 }
 

@@ -21,6 +21,8 @@ mod datastores;
 mod device;
 #[cfg(feature = "datastores")]
 mod fault;
+#[cfg(feature = "grpc")]
+mod gets;
 #[cfg(feature = "datastores")]
 mod history;
 #[cfg(feature = "grpc")]

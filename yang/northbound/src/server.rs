@@ -35,6 +35,8 @@ const MAX_MESSAGE: usize = 4 << 20;
 const STREAMS: u32 = 100;
 /// A client that does not answer a ping for so long is gone.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// How much less than the daemon's loop both threads get of a processor that they share.
+const NICE: i32 = 10;
 /// How long the end of the daemon waits for calls under way.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The part of it that clients have to take the ends of their calls; whoever has not by then loses the connection.
@@ -153,6 +155,7 @@ pub fn serve(
     let (ending, ended) = std_mpsc::channel();
     let transport_ending = ending.clone();
     thread::Builder::new().name("datastores".into()).spawn(move || {
+        yield_to_the_loop();
         let mut stores = Datastores::new(schema, device, Limits::default());
         while let Some(job) = waiting.blocking_recv() {
             job.run(&mut stores);
@@ -161,6 +164,7 @@ pub fn serve(
     })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     thread::Builder::new().name("northbound".into()).spawn(move || {
+        yield_to_the_loop();
         let service = Service::new(jobs, version);
         if let Err(error) = runtime.block_on(transport(bound, service, Own::new(daemon), stopped)) {
             tracing::error!(target: "nhrp::common", "the gRPC service has ended: {error}; restart nhrpd to use it again");
@@ -170,6 +174,12 @@ pub fn serve(
         drop(transport_ending);
     })?;
     Ok(Server { stop: Some(stop), ended })
+}
+
+/// Has this thread wait where the daemon's loop wants the same processor.
+fn yield_to_the_loop() {
+    // Linux has a priority for each thread; whoever may not lower it works all the same.
+    let _ = rustix::process::nice(NICE);
 }
 
 async fn transport(

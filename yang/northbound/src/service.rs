@@ -1,5 +1,7 @@
 //! `frr.Northbound`: messages to calls, and answers to messages. Decides nothing.
 
+use std::sync::Arc;
+
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -7,7 +9,9 @@ use tonic::{Request, Response, Status};
 use nhrp_yang::{Format, WithDefaults};
 
 use crate::credentials::caller;
+use crate::device::Gone;
 use crate::fault::{Code, Fault};
+use crate::gets::{Answer, Answers, Gets, Got, Wanted};
 use crate::job::{Job, Stores};
 use crate::proto::northbound_server::Northbound;
 use crate::proto::{self, DataTree, Encoding, PathValue};
@@ -18,6 +22,7 @@ use crate::{Phase, What};
 pub(crate) struct Service {
     jobs: mpsc::Sender<Job>,
     version: String,
+    gets: Gets,
 }
 
 impl From<Fault> for Status {
@@ -37,7 +42,7 @@ impl From<Fault> for Status {
 
 impl Service {
     pub(crate) fn new(jobs: mpsc::Sender<Job>, version: String) -> Self {
-        Self { jobs, version }
+        Self { jobs, version, gets: Gets::default() }
     }
 
     /// Has something done, after what others want done.
@@ -45,12 +50,24 @@ impl Service {
         &self,
         work: impl FnOnce(&mut Stores) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Status> {
-        let ending = || Status::unavailable("the daemon is shutting down");
         let (answer, reply) = oneshot::channel();
         // Who has hung up needs no answer.
         let job = Job::new(move |stores| drop(answer.send(work(stores))));
-        self.jobs.send(job).await.map_err(|_| ending())?;
-        Ok(reply.await.map_err(|_| ending())??)
+        self.jobs.send(job).await.map_err(|_| Gone)?;
+        Ok(reply.await.map_err(|_| Gone)??)
+    }
+
+    /// Data, with those who want the same.
+    async fn got(&self, wanted: Wanted) -> Result<Got, Gone> {
+        let (reply, to_prepare) = self.gets.join(&wanted);
+        if to_prepare {
+            let (gets, preparing) = (self.gets.clone(), wanted.clone());
+            let job = Job::new(move |stores| gets.prepare(&preparing, stores));
+            if self.jobs.send(job).await.is_err() {
+                self.gets.give_up(&wanted);
+            }
+        }
+        reply.await.map_err(|_| Gone)
     }
 }
 
@@ -70,17 +87,17 @@ fn pairs(values: Vec<PathValue>) -> Vec<(String, String)> {
     values.into_iter().map(|pair| (pair.path, pair.value)).collect()
 }
 
-type Answer<T> = Result<Response<T>, Status>;
+type Reply<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl Northbound for Service {
-    type GetStream = ReceiverStream<Result<proto::GetResponse, Status>>;
+    type GetStream = Answers<proto::GetResponse>;
     type ListTransactionsStream = ReceiverStream<Result<proto::ListTransactionsResponse, Status>>;
 
     async fn get_capabilities(
         &self,
         _: Request<proto::GetCapabilitiesRequest>,
-    ) -> Answer<proto::GetCapabilitiesResponse> {
+    ) -> Reply<proto::GetCapabilitiesResponse> {
         let modules = self.ask(|stores| Ok(stores.modules())).await?;
         let supported_modules = modules.into_iter().map(|module| proto::ModuleData {
             name: module.name,
@@ -97,7 +114,7 @@ impl Northbound for Service {
 
     /// One job for each path, and none before the client has taken the answer to the one before: a slow reader keeps
     /// nobody waiting.
-    async fn get(&self, request: Request<proto::GetRequest>) -> Answer<Self::GetStream> {
+    async fn get(&self, request: Request<proto::GetRequest>) -> Reply<Self::GetStream> {
         let request = request.into_inner();
         let what = match proto::get_request::DataType::try_from(request.r#type) {
             Ok(proto::get_request::DataType::Config) => What::Config,
@@ -111,33 +128,34 @@ impl Northbound for Service {
         tokio::spawn(async move {
             for path in request.path.into_iter().rev() {
                 let Ok(slot) = answers.reserve().await else { return };
-                let work = move |stores: &mut Stores| {
-                    Ok((stores.now(), stores.get(&path, what, format(encoding), defaults)))
-                };
-                let (timestamp, data) = match service.ask(work).await {
-                    Ok((timestamp, data)) => (timestamp, data.map_err(Status::from)),
-                    Err(status) => (0, Err(status)),
+                let wanted = Wanted { path, what, format: format(encoding), defaults };
+                let (timestamp, data) = match service.got(wanted).await {
+                    Ok(got) => (got.timestamp, got.data.map_err(Status::from)),
+                    Err(gone) => (0, Err(gone.into())),
                 };
                 // As in FRR, a message comes before the error.
-                let (text, fault) = data.map_or_else(|e| (String::new(), Some(e)), |text| (text, None));
-                slot.send(Ok(proto::GetResponse {
-                    timestamp,
-                    data: Some(DataTree { encoding, data: text }),
-                }));
+                let (text, fault) = data.map_or_else(|e| (Arc::from(""), Some(e)), |text| (text, None));
+                let place = service.gets.place(text.len()).await;
+                let message = move || {
+                    let data = Some(DataTree { encoding, data: text.as_ref().to_owned() });
+                    Ok(proto::GetResponse { timestamp, data })
+                };
+                slot.send(Answer { message: Box::new(message), place });
                 if let Some(fault) = fault {
                     // The client may be gone.
-                    let _ = answers.send(Err(fault)).await;
+                    let message = Box::new(move || Err(fault));
+                    let _ = answers.send(Answer { message, place: None }).await;
                     return;
                 }
             }
         });
-        Ok(Response::new(ReceiverStream::new(stream)))
+        Ok(Response::new(Answers::new(stream)))
     }
 
     async fn create_candidate(
         &self,
         _: Request<proto::CreateCandidateRequest>,
-    ) -> Answer<proto::CreateCandidateResponse> {
+    ) -> Reply<proto::CreateCandidateResponse> {
         let candidate_id = self.ask(Stores::create_candidate).await?;
         Ok(Response::new(proto::CreateCandidateResponse { candidate_id }))
     }
@@ -145,7 +163,7 @@ impl Northbound for Service {
     async fn delete_candidate(
         &self,
         request: Request<proto::DeleteCandidateRequest>,
-    ) -> Answer<proto::DeleteCandidateResponse> {
+    ) -> Reply<proto::DeleteCandidateResponse> {
         let id = request.into_inner().candidate_id;
         self.ask(move |stores| stores.delete_candidate(id)).await?;
         Ok(Response::new(proto::DeleteCandidateResponse {}))
@@ -154,7 +172,7 @@ impl Northbound for Service {
     async fn update_candidate(
         &self,
         request: Request<proto::UpdateCandidateRequest>,
-    ) -> Answer<proto::UpdateCandidateResponse> {
+    ) -> Reply<proto::UpdateCandidateResponse> {
         let id = request.into_inner().candidate_id;
         self.ask(move |stores| stores.update_candidate(id)).await?;
         Ok(Response::new(proto::UpdateCandidateResponse {}))
@@ -163,7 +181,7 @@ impl Northbound for Service {
     async fn edit_candidate(
         &self,
         request: Request<proto::EditCandidateRequest>,
-    ) -> Answer<proto::EditCandidateResponse> {
+    ) -> Reply<proto::EditCandidateResponse> {
         let request = request.into_inner();
         let update = pairs(request.update);
         let delete: Vec<String> = request.delete.into_iter().map(|pair| pair.path).collect();
@@ -174,7 +192,7 @@ impl Northbound for Service {
     async fn load_to_candidate(
         &self,
         request: Request<proto::LoadToCandidateRequest>,
-    ) -> Answer<proto::LoadToCandidateResponse> {
+    ) -> Reply<proto::LoadToCandidateResponse> {
         let request = request.into_inner();
         let replace = request.r#type == i32::from(proto::load_to_candidate_request::LoadType::Replace);
         let document = request.config.unwrap_or_default();
@@ -186,7 +204,7 @@ impl Northbound for Service {
         Ok(Response::new(proto::LoadToCandidateResponse {}))
     }
 
-    async fn commit(&self, request: Request<proto::CommitRequest>) -> Answer<proto::CommitResponse> {
+    async fn commit(&self, request: Request<proto::CommitRequest>) -> Reply<proto::CommitResponse> {
         use proto::commit_request::Phase as Wire;
         let client = caller(&request);
         let request = request.into_inner();
@@ -216,7 +234,7 @@ impl Northbound for Service {
     async fn list_transactions(
         &self,
         _: Request<proto::ListTransactionsRequest>,
-    ) -> Answer<Self::ListTransactionsStream> {
+    ) -> Reply<Self::ListTransactionsStream> {
         let transactions = self.ask(|stores| Ok(stores.transactions())).await?;
         let (answers, stream) = mpsc::channel(transactions.len().max(1));
         for transaction in transactions {
@@ -236,7 +254,7 @@ impl Northbound for Service {
     async fn get_transaction(
         &self,
         request: Request<proto::GetTransactionRequest>,
-    ) -> Answer<proto::GetTransactionResponse> {
+    ) -> Reply<proto::GetTransactionResponse> {
         let request = request.into_inner();
         let (id, encoding) = (request.transaction_id, request.encoding);
         let defaults = with_defaults(request.with_defaults);
@@ -244,7 +262,7 @@ impl Northbound for Service {
         Ok(Response::new(proto::GetTransactionResponse { config: Some(DataTree { encoding, data }) }))
     }
 
-    async fn lock_config(&self, _: Request<proto::LockConfigRequest>) -> Answer<proto::LockConfigResponse> {
+    async fn lock_config(&self, _: Request<proto::LockConfigRequest>) -> Reply<proto::LockConfigResponse> {
         self.ask(Stores::lock).await?;
         Ok(Response::new(proto::LockConfigResponse {}))
     }
@@ -252,12 +270,12 @@ impl Northbound for Service {
     async fn unlock_config(
         &self,
         _: Request<proto::UnlockConfigRequest>,
-    ) -> Answer<proto::UnlockConfigResponse> {
+    ) -> Reply<proto::UnlockConfigResponse> {
         self.ask(Stores::unlock).await?;
         Ok(Response::new(proto::UnlockConfigResponse {}))
     }
 
-    async fn execute(&self, request: Request<proto::ExecuteRequest>) -> Answer<proto::ExecuteResponse> {
+    async fn execute(&self, request: Request<proto::ExecuteRequest>) -> Reply<proto::ExecuteResponse> {
         let request = request.into_inner();
         let input = pairs(request.input);
         let output = self.ask(move |stores| stores.execute(&request.path, &input)).await?;
