@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod hammer;
+#[cfg(feature = "northbound")]
+mod northbound;
 mod packets;
 #[path = "../../../nhrpd/crates/nhrp-engine/tests/sequences/sequence/mod.rs"]
 #[allow(
@@ -22,6 +24,8 @@ mod zapi;
 
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "northbound")]
+pub use self::northbound::northbound;
 pub use hammer::{Found, Harvest, add_to_corpus, hammer};
 pub use packets::{decode, roundtrip};
 pub use sequences::{Depth, engine};
@@ -54,14 +58,19 @@ macro_rules! stateless {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: &[Target] = &[
     Target { name: "decode", check: stateless!(decode), seeds: packet_seeds, longest: 600 },
     Target { name: "roundtrip", check: stateless!(roundtrip), seeds: packet_seeds, longest: 600 },
     Target { name: "engine", check: engine_states, seeds: Vec::new, longest: 1600 },
     Target { name: "zapi", check: stateless!(zapi), seeds: zapi::seeds, longest: 4096 },
     Target { name: "vici", check: stateless!(vici), seeds: vici::seeds, longest: 4096 },
     Target { name: "vty", check: stateless!(vty), seeds: vty::seeds, longest: 4096 },
+    #[cfg(feature = "northbound")]
+    Target { name: NORTHBOUND, check: northbound, seeds: self::northbound::seeds, longest: 4096 },
 ];
+
+/// The target that is there only with the feature of its name, for libyang is in C.
+pub const NORTHBOUND: &str = "northbound";
 
 /// How often each thing happened in a sequence, to the power of two.
 fn engine_states(octets: &[u8]) -> Vec<u32> {

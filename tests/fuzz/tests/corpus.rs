@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use fuzz::{Depth, TARGETS, engine, files, folder, hammer};
+use fuzz::{Depth, NORTHBOUND, TARGETS, engine, files, folder, hammer};
 
 #[test]
 fn replay() {
@@ -51,6 +51,9 @@ fn the_corpus_of_engine_goes_deep() {
 #[test]
 fn each_target_has_its_binary_and_its_corpus() {
     let mut wanted: Vec<String> = TARGETS.iter().map(|target| target.name.to_owned()).collect();
+    if !cfg!(feature = "northbound") {
+        wanted.push(NORTHBOUND.to_owned());
+    }
     wanted.sort();
     let mut corpora: Vec<String> = std::fs::read_dir(folder("corpus"))
         .unwrap()
@@ -69,7 +72,7 @@ fn each_target_has_its_binary_and_its_corpus() {
 #[test]
 fn a_second_of_chance() {
     for target in TARGETS {
-        let harvest = hammer(&target, Duration::from_millis(500)).unwrap_or_else(|found| {
+        let harvest = hammer(target, Duration::from_millis(500)).unwrap_or_else(|found| {
             panic!("{}: {}; kept as {}", target.name, found.what, found.path.display())
         });
         assert!(harvest.executions > 0, "{}", target.name);

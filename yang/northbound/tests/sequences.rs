@@ -1,36 +1,15 @@
 //! After any sequence of edits and commits, what runs is what its own text says, read back by the command line's
 //! reader; and whatever was refused has changed nothing.
 #![cfg(feature = "datastores")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 
-use nhrp_config::{Config, RenderOptions};
-use northbound::{Code, Phase};
+use northbound::Phase;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use support::{GRE1, below, stores};
-use vtysh_plugin::{Command, Handler, Reply, read_config};
-
-/// Reads a file and keeps it.
-struct Reader(Config);
-
-impl Handler for Reader {
-    fn execute(&mut self, command: Command) -> Reply {
-        match command {
-            Command::Edit(edit) => self.0.apply(&edit).into(),
-            _ => Reply::ok(),
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Set(String, String),
-    Remove(String),
-    Commit(Phase),
-    Anew,
-}
+use support::steps::{Step, check};
+use support::{GRE1, below};
 
 fn value() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -105,40 +84,6 @@ proptest! {
 
     #[test]
     fn what_runs_is_what_its_text_says(steps in vec(step(), 1..40)) {
-        let mut stores = stores();
-        let mut id = stores.create_candidate().unwrap();
-        for step in steps {
-            let before = stores.device().config.clone();
-            let applied = stores.device().applied;
-            let result = match step {
-                Step::Set(path, value) => stores.edit_candidate(id, &[(path, value)], &[]),
-                Step::Remove(path) => stores.edit_candidate(id, &[], &[path]),
-                Step::Commit(phase) => stores.commit(id, phase, "").map(drop),
-                Step::Anew => {
-                    stores.delete_candidate(id).unwrap();
-                    id = stores.create_candidate().unwrap();
-                    Ok(())
-                }
-            };
-            if let Err(fault) = &result {
-                prop_assert_ne!(fault.code, Code::Internal, "{}", fault);
-            }
-            if stores.device().applied == applied {
-                prop_assert_eq!(&stores.device().config, &before);
-                continue;
-            }
-            let running = stores.device().config.clone();
-            let text = running.render(&RenderOptions::FULL);
-            let mut reader = Reader(Config::default());
-            let errors = read_config(&text, &mut reader);
-            prop_assert!(errors.is_empty(), "{:?}\n{}", errors, text);
-            prop_assert_eq!(reader.0.render(&RenderOptions::FULL), text);
-            // Sections without a line are not written.
-            let written = Config {
-                interfaces: running.interfaces.into_iter().filter(|(_, i)| *i != Default::default()).collect(),
-                ..running
-            };
-            prop_assert_eq!(Config { debug: written.debug, ..reader.0 }, written);
-        }
+        check(steps);
     }
 }

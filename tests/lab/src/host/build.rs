@@ -84,18 +84,27 @@ pub(crate) fn programs(nhrpd: Nhrpd) -> Result<Vec<Program>> {
 
 /// Builds what [`test_workspace`] runs.
 pub(crate) fn build_tests() -> Result<()> {
-    let features = features();
+    let features = tested_features();
     if features.is_empty() {
         say("gRPC is not tested, for want of cmake or pcre2.h (apt-get install cmake make libpcre2-dev)");
     }
     run_cargo(&[&["test", "--workspace", "--no-run"], features].concat())
 }
 
-/// Features that are tested beside the default ones: gRPC, where libyang, which is in C, can be built.
+/// Features of the programs beside the default ones: gRPC, where libyang can be built.
 fn features() -> &'static [&'static str] {
+    if has_libyang() { &["--features", "nhrpd/grpc,vtysh-plugin/grpc"] } else { &[] }
+}
+
+/// Features that are tested beside the default ones.
+fn tested_features() -> &'static [&'static str] {
+    if has_libyang() { &["--features", "nhrpd/grpc,vtysh-plugin/grpc,fuzz/northbound"] } else { &[] }
+}
+
+/// Whether libyang, which is in C, can be built.
+pub(crate) fn has_libyang() -> bool {
     let cmake = Command::new("cmake").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let there = cmake.is_ok_and(|status| status.success()) && Path::new("/usr/include/pcre2.h").is_file();
-    if there { &["--features", "nhrpd/grpc,vtysh-plugin/grpc"] } else { &[] }
+    cmake.is_ok_and(|status| status.success()) && Path::new("/usr/include/pcre2.h").is_file()
 }
 
 fn run_cargo(arguments: &[&str]) -> Result<()> {
@@ -129,7 +138,7 @@ pub(crate) fn test_workspace(trees: &[Tree]) -> Result<Tally> {
     }
     let mut child = cargo
         .args(["test", "--workspace", "--no-fail-fast"])
-        .args(features())
+        .args(tested_features())
         .stdout(Stdio::piped())
         .spawn()
         .context(|| "starting cargo".to_owned())?;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use super::build::has_libyang;
 use super::{interrupt, topotest, verbs};
 use crate::failure::{Context, Failure, Result, ensure};
 use crate::scenarios::{self, Mixes, Scenario};
@@ -17,6 +18,9 @@ const TURMOIL: &str = "turmoil";
 
 /// Tests in FRR's form.
 const TOPOTEST: &str = "topotest";
+
+/// The fuzz target that needs libyang, and the feature of that name.
+const NORTHBOUND: &str = "northbound";
 
 /// Whether everything held.
 pub(crate) fn run(minutes: u64, names: &[String]) -> Result<bool> {
@@ -40,9 +44,8 @@ pub(crate) fn run(minutes: u64, names: &[String]) -> Result<bool> {
     let share = Duration::from_secs(minutes * 60) / count;
     let libfuzzer = has_cargo_fuzz();
     // Before the clock starts.
-    for build in
-        [&["build", "--quiet", "--package", "fuzz"][..], &["test", "--quiet", "--package", "sim", "--no-run"]]
-    {
+    let fuzz = [&["build", "--quiet", "--package", "fuzz"][..], features()].concat();
+    for build in [&fuzz[..], &["test", "--quiet", "--package", "sim", "--no-run"]] {
         ensure!(
             cargo(build).status().context(|| "starting cargo".to_owned())?.success(),
             "cargo {} fails",
@@ -50,6 +53,12 @@ pub(crate) fn run(minutes: u64, names: &[String]) -> Result<bool> {
         );
     }
     for target in targets {
+        if target == NORTHBOUND && !has_libyang() {
+            println!(
+                "{target}: SKIPPED, for want of cmake or pcre2.h (apt-get install cmake make libpcre2-dev)"
+            );
+            continue;
+        }
         held &= if libfuzzer { with_libfuzzer(&target, share)? } else { with_loop(&target, share)? };
         if interrupt::interrupted() {
             return Err(Failure::new("interrupted"));
@@ -102,7 +111,9 @@ fn with_libfuzzer(target: &str, time: Duration) -> Result<bool> {
     let before = inputs();
     println!("{target}: libFuzzer for {} s", time.as_secs());
     let status = Command::new("cargo")
-        .args(["+nightly", "fuzz", "run", "--fuzz-dir", "tests/fuzz/libfuzzer", target])
+        .args(["+nightly", "fuzz", "run", "--fuzz-dir", "tests/fuzz/libfuzzer"])
+        .args(if target == NORTHBOUND { &["--features", NORTHBOUND][..] } else { &[] })
+        .arg(target)
         .arg(folder.join("corpus").join(target))
         .arg(seeds.path())
         .args(["--", "-verbosity=0", "-print_final_stats=1", "-timeout=20"])
@@ -124,10 +135,15 @@ fn with_loop(target: &str, time: Duration) -> Result<bool> {
     Ok(status.success())
 }
 
+/// Features of the crate `fuzz`, where they can be built.
+fn features() -> &'static [&'static str] {
+    if has_libyang() { &["--features", NORTHBOUND] } else { &[] }
+}
+
 /// The program of the crate `fuzz`.
 fn loop_command(arguments: &[&str]) -> Command {
-    let mut command = cargo(&["run", "--quiet", "--package", "fuzz", "--"]);
-    command.args(arguments);
+    let mut command = cargo(&["run", "--quiet", "--package", "fuzz"]);
+    command.args(features()).arg("--").args(arguments);
     command
 }
 

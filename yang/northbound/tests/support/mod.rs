@@ -1,6 +1,8 @@
 //! A daemon that is nothing but its configuration.
 #![allow(dead_code, reason = "each test file uses some of it")]
 
+pub(crate) mod steps;
+
 use std::sync::LazyLock;
 
 use nhrp_config::Config;
