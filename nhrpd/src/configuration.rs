@@ -30,6 +30,8 @@ pub(crate) struct Configuration {
     pub(crate) library: LibraryConfig,
     /// Only the northbound changes it: a client has locked it, or is between the phases of a commit.
     pub(crate) held: bool,
+    /// A file has been told to wait since.
+    pub(crate) file_waits: bool,
 }
 
 impl Configuration {

@@ -24,6 +24,10 @@ const UNREACHABLE_AFTER: u32 = 3;
 const HELD: &str = "% Configuration failed.\n\nError type: resource is locked\n\
                     Error description: running configuration is locked by another client";
 
+/// Once, however often vtysh asks.
+const FILE_WAITS: &str = "vtysh waits to send a configuration file: a gRPC client has locked the configuration, or is \
+                          between the phases of a commit; UnlockConfig, or the end of that commit, lets it go on";
+
 pub(crate) fn cache_kind(kind: CacheType) -> CacheKind {
     match kind {
         CacheType::Dynamic => CacheKind::Dynamic,
@@ -360,6 +364,16 @@ impl Handler for Daemon {
             Command::Write(WriteTarget::Extra) => self.write_extra(),
             Command::Write(WriteTarget::Terminal) => Reply::text(self.running_config(Reader::Vtysh)),
             Command::Write(WriteTarget::File) => self.write_file(),
+            Command::FileLock if self.configuration.held => {
+                if !std::mem::replace(&mut self.configuration.file_waits, true) {
+                    self.log.message(LogLevel::Warnings, FILE_WAITS);
+                }
+                Reply::config_failed(HELD)
+            }
+            Command::FileLock => {
+                self.configuration.file_waits = false;
+                Reply::ok()
+            }
             Command::BulkStart => {
                 self.file_begins();
                 Reply::ok()

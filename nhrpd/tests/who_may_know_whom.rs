@@ -17,7 +17,19 @@ const RULES: [(&str, &[&str]); 14] = [
     ("nhrp-zapi", &[]),
     ("vtysh-plugin", &["nhrp-config"]),
     ("sim", &["nhrp-config", "nhrp-engine", "nhrp-wire"]),
-    ("fuzz", &["nhrp-config", "nhrp-engine", "nhrp-vici", "nhrp-wire", "nhrp-zapi", "vtysh-plugin"]),
+    (
+        "fuzz",
+        &[
+            "nhrp-config",
+            "nhrp-engine",
+            "nhrp-vici",
+            "nhrp-wire",
+            "nhrp-yang",
+            "nhrp-zapi",
+            "northbound",
+            "vtysh-plugin",
+        ],
+    ),
     ("lab", &["nhrp-record", "nhrp-wire"]),
     ("nhrp-record", &["nhrp-engine", "nhrp-wire"]),
     // The model and the datastores know the configuration, and of the protocol nothing; commands are vtysh's.

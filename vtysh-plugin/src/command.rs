@@ -22,6 +22,9 @@ pub enum Command {
     /// `write [terminal|memory|file]`, `copy running-config startup-config`. Terminal prints the running
     /// configuration exactly as [`Show::RunningConfig`].
     Write(WriteTarget),
+    /// `configure terminal file-lock`: may a file be read now? vtysh asks again every 100 ms while the answer is
+    /// [`crate::ReturnCode::ConfigFailed`], and only then sends the file.
+    FileLock,
     /// `XFRR_start_configuration`: many edits follow; apply them together if that is cheaper.
     BulkStart,
     /// `XFRR_end_configuration`

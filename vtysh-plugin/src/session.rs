@@ -292,6 +292,11 @@ impl Session {
             Action::Enable => self.node = Node::Enable,
             Action::Disable => self.node = Node::View,
             Action::Configure => self.node = Node::Config,
+            // FRR's own daemons always agree, and a session that has another's lock only finds its lines refused. The
+            // lines of a file nobody types again.
+            Action::ConfigureFile => {
+                return Step::Ask(Command::FileLock, Pending { enter: Some(Node::Config) });
+            }
             Action::EnterVrf(name) => self.node = Node::Vrf(name),
             Action::EnterLine => self.node = Node::Line,
             Action::End => {

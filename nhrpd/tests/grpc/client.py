@@ -44,7 +44,7 @@ class Vty:
     """The socket of vtysh: a request ends with NUL, an answer with three NULs and the return code."""
 
     def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
+        self.path, self.socket = path, socket.socket(socket.AF_UNIX)
         self.socket.settimeout(10)
         self.socket.connect(path)
         assert self.ask("enable")[1] == 0
@@ -134,9 +134,18 @@ def check(stub, pb, vty):
     vty.ask("configure terminal")
     text, code = vty.ask("nhrp nflog-group 3")
     assert code == 13 and "locked by another client" in text, (text, code)
+    # A file would be lost: vtysh asks until it may send it.
+    file = Vty(vty.path)
+    text, code = file.ask("conf term file-lock")
+    assert code == 13 and "locked by another client" in text, (text, code)
+    assert file.ask("XFRR_start_configuration")[1] != 0
     again = refused("unary", lambda: stub.LockConfig(pb.LockConfigRequest()))
     assert again.code() == grpc.StatusCode.FAILED_PRECONDITION, again
     stub.UnlockConfig(pb.UnlockConfigRequest())
+    assert file.ask("conf term file-lock")[1] == 0
+    assert file.ask("XFRR_start_configuration")[1] == 0
+    assert Vty(vty.path).ask("configure terminal")[1] == 0
+    assert file.ask("XFRR_end_configuration")[1] == 0
     assert vty.ask("nhrp nflog-group 3")[1] == 0
     second = stub.CreateCandidate(pb.CreateCandidateRequest()).candidate_id
     stub.LoadToCandidate(pb.LoadToCandidateRequest(

@@ -31,11 +31,16 @@ def document(second):
 
 
 class Calls:
-    """What became of each call: how it ended, and whether it was begun before the signal."""
+    """What became of each call: how it ended, and whether it was begun before the signal. A call may be several requests:
+    then whether the last was."""
 
     def __init__(self, where):
         self.where, self.ends, self.begun, self.signalled = where, [], [], False
-        self.lock, self.threads = threading.Lock(), []
+        self.lock, self.threads, self.request = threading.Lock(), [], threading.local()
+
+    def begin(self):
+        """A request follows."""
+        self.request.early = not self.signalled
 
     def start(self, kind, make):
         """Makes calls of a kind, one after the other, over a connection of its own until it is told the end."""
@@ -43,14 +48,14 @@ class Calls:
             with grpc.insecure_channel(self.where, options=OPTIONS) as channel:
                 call = make(channel)
                 while True:
-                    early = not self.signalled
+                    self.begin()
                     try:
                         with self.lock:
                             self.begun.append(kind)
                         result = call()
-                        self.end(kind, early, grpc.StatusCode.OK, "", result)
+                        self.end(kind, self.request.early, grpc.StatusCode.OK, "", result)
                     except grpc.RpcError as error:
-                        self.end(kind, early, error.code(), error.details(), None)
+                        self.end(kind, self.request.early, error.code(), error.details(), None)
                         return
 
         self.threads.append(threading.Thread(target=work))
@@ -83,10 +88,13 @@ def try_once(nhrpd, folder, pbs, after):
             def commit():
                 turn[0] += 1
                 candidate = stub.CreateCandidate(frr.CreateCandidateRequest()).candidate_id
+                calls.begin()
                 stub.LoadToCandidate(frr.LoadToCandidateRequest(
                     candidate_id=candidate, type=frr.LoadToCandidateRequest.REPLACE,
                     config=frr.DataTree(encoding=frr.JSON, data=document(1 + turn[0] % 2))))
+                calls.begin()
                 done = stub.Commit(frr.CommitRequest(candidate_id=candidate, phase=frr.CommitRequest.ALL))
+                calls.begin()
                 stub.DeleteCandidate(frr.DeleteCandidateRequest(candidate_id=candidate))
                 return done.transaction_id
 

@@ -2,6 +2,7 @@
 //! sees; moves no packet.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use nhrp_config::{Afi, Config, Edit, EditError, RenderOptions};
 use vtysh_plugin::render::{
@@ -22,6 +23,8 @@ pub(crate) struct Standalone {
     pub(crate) version: String,
     /// Interfaces that exist and so cannot be deleted.
     pub(crate) active: Vec<String>,
+    /// While this file is there, somebody else has locked the configuration.
+    pub(crate) lock: Option<PathBuf>,
     /// A file is being read.
     pub(crate) in_file: bool,
     release: Release,
@@ -35,6 +38,7 @@ impl Standalone {
             library: LibraryConfig::default(),
             version: version.to_owned(),
             active: Vec::new(),
+            lock: None,
             in_file: false,
             release: Release::parse(version).unwrap_or(Release::new(10, 3)),
         }
@@ -135,7 +139,11 @@ impl Standalone {
 
 impl Handler for Standalone {
     fn execute(&mut self, command: Command) -> Reply {
+        let locked = self.lock.as_ref().is_some_and(|path| path.exists());
         match command {
+            Command::Edit(_) | Command::Library(_) | Command::FileLock if locked => {
+                Reply::config_failed("% locked by another client")
+            }
             Command::Edit(edit) => self.edit(&edit),
             Command::Library(edit) => self.library.apply(&edit, self.release),
             Command::Show(show) => self.show(show),

@@ -1,5 +1,5 @@
 //! `vty_standalone SOCKET [VERSION]`: answers vtysh on SOCKET as the nhrpd of that FRR release, with a real
-//! configuration and made-up tables. Ends with SIGTERM.
+//! configuration and made-up tables, and locked while there is a file SOCKET.lock. Ends with SIGTERM.
 
 mod handler;
 
@@ -16,6 +16,7 @@ async fn main() -> std::io::Result<()> {
         return Err(std::io::Error::other("usage: vty_standalone SOCKET [VERSION]"));
     };
     let mut handler = Standalone::new(&arguments.next().unwrap_or_else(|| "10.3".to_owned()));
+    handler.lock = Some(format!("{path}.lock").into());
     let server = VtyServer::bind(Path::new(&path), None)?;
     let (sender, mut requests) = mpsc::channel(16);
     let server = tokio::spawn(server.run(sender));

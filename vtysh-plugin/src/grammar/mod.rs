@@ -57,6 +57,7 @@ pub(crate) enum Action {
     Disable,
     /// `configure …`
     Configure,
+    ConfigureFile,
     /// `interface NAME`
     EnterInterface(String),
     /// `vrf NAME`

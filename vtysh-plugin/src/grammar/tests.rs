@@ -40,8 +40,11 @@ fn abbreviations_mean_what_frr_takes_them_for() {
     assert_eq!(found(NodeKind::View, "sh ip nh"), cache);
     assert_eq!(interface_edit("ip nhrp net 5"), InterfaceEdit::NetworkId(Afi::Ip, 5));
     assert_eq!(interface_edit("ip nh map multi d"), interface_edit("ip nhrp map multicast dynamic"));
-    for line in ["conf t", "conf term file-lock", "configure", "configure terminal file-lock"] {
+    for line in ["conf t", "configure", "configure terminal"] {
         assert_eq!(parse_in(NodeKind::Enable, line), Match::Found(Action::Configure), "{line}");
+    }
+    for line in ["conf term file-lock", "configure terminal file-lock"] {
+        assert_eq!(parse_in(NodeKind::Enable, line), Match::Found(Action::ConfigureFile), "{line}");
     }
 }
 

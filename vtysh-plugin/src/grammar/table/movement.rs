@@ -6,8 +6,9 @@ use crate::grammar::{Action, Entry};
 pub(super) const COMMANDS: &[Entry] = &[
     entry(VIEW, "enable", |_| Some(Action::Enable)),
     entry(ENABLE, "disable", |_| Some(Action::Disable)),
-    // The lock that `file-lock` takes is mgmtd's; here every session may configure.
-    entry(ENABLE, "configure [terminal [file-lock]]", |_| Some(Action::Configure)),
+    entry(ENABLE, "configure [terminal [file-lock]]", |args| {
+        Some(if args.has("file-lock") { Action::ConfigureFile } else { Action::Configure })
+    }),
     entry(ALL, "exit", |_| Some(Action::Exit)),
     entry(ALL, "quit", |_| Some(Action::Exit)),
     entry(ENABLE | BELOW_ENABLE, "end", |_| Some(Action::End)),
